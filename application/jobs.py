@@ -1,0 +1,168 @@
+"""Doing the background work: the loop that every process with a worker runs."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from application.ports.clock import request_id
+from application.ports.jobs import Job, JobQueue, LeaseLost, NewJob, PermanentFailure
+from domain.errors import Unavailable
+
+LEASE: Final = timedelta(seconds=15)
+"""How long a worker may be silent before another one takes its jobs up."""
+HEARTBEAT: Final = LEASE / 3
+POLL: Final = timedelta(seconds=5)
+"""How often to look for work when nothing wakes the worker: what was put back, or left by a worker that died."""
+CONCURRENCY: Final = 16
+GRACE: Final = timedelta(seconds=20)
+"""How long the jobs under way may go on once the worker has been told to stop; then they go back to the queue."""
+RETRY_DELAYS: Final = tuple(timedelta(seconds=min(5 * 4**n, 86_400)) for n in range(9))
+"""5 s, 20 s, 80 s and so on up to one day: nearly three days in all."""
+OUTAGE_PAUSE: Final = timedelta(seconds=1)
+
+Handler = Callable[[Job], Awaitable[None]]
+Observer = Callable[[str, str], None]
+"""Is told the kind of each job that was worked on, and its outcome: `done`, `retried`, `dead` or `lost`."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Worker:
+    """Claims jobs and gives each to the handler of its kind.
+
+    `schedules` are kinds that are done again and again, by one worker at a time, with the given pause between.
+    """
+
+    name: str
+    queue: JobQueue
+    handlers: Mapping[str, Handler]
+    schedules: Mapping[str, timedelta]
+    observe: Observer
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then let what is under way finish, or put it back."""
+        stopping = asyncio.create_task(stop.wait())
+        scheduled = False
+        while not stop.is_set():
+            try:
+                scheduled = scheduled or await self._schedule()
+                jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=LEASE)
+            except Unavailable:
+                log.warning("the job queue can't be reached; trying again")
+                await asyncio.wait([stopping], timeout=OUTAGE_PAUSE.total_seconds())
+                continue
+            for job in jobs:
+                task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+            if not jobs or len(self._under_way) >= CONCURRENCY:
+                await self._rest(stopping)
+        await self._wind_up()
+
+    async def _schedule(self) -> bool:
+        for kind in self.schedules:
+            await self.queue.add(NewJob(kind, dedupe_key=kind))
+        return True
+
+    async def _rest(self, stopping: asyncio.Task[bool]) -> None:
+        """Wait until there may be something to do: for a free hand if there is none, else for news of the queue."""
+        if len(self._under_way) >= CONCURRENCY:
+            await asyncio.wait([stopping, *self._under_way], return_when=asyncio.FIRST_COMPLETED)
+            return
+        news = asyncio.create_task(self.queue.wait(POLL))
+        await asyncio.wait([stopping, news], return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+        await asyncio.gather(news, return_exceptions=True)
+
+    async def _wind_up(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=GRACE.total_seconds())
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _work(self, job: Job) -> None:
+        """Do one job, keep its lease meanwhile, and say how it ended."""
+        request_id.set(job.request_id)
+        doing = asyncio.ensure_future(self._do(job))
+        keeping = asyncio.create_task(self._keep(job))
+        try:
+            await asyncio.wait([doing, keeping], return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                doing.cancel()
+                await asyncio.gather(doing, return_exceptions=True)
+                self._report(job, "lost")
+                return
+            self._report(job, await self._conclude(job, doing.exception()))
+        except asyncio.CancelledError:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+            with suppress(LeaseLost, Unavailable):
+                await self.queue.put_back(job, delay=timedelta(), error=None)
+            raise
+        except LeaseLost:
+            self._report(job, "lost")
+        except Unavailable:
+            log.warning("the outcome of a job could not be written down; it will be done again", extra={"job": job.id})
+        finally:
+            keeping.cancel()
+
+    async def _do(self, job: Job) -> None:
+        handler = self.handlers.get(job.kind)
+        if handler is None:
+            raise PermanentFailure(f"no handler for jobs of kind {job.kind!r}")
+        if job.attempt > len(RETRY_DELAYS) + 1:
+            raise PermanentFailure("every worker that took this job died or lost its lease")
+        await handler(job)
+
+    async def _keep(self, job: Job) -> None:
+        """Extend the lease until it is lost. An outage is no loss: the lease may outlast it."""
+        while True:
+            await asyncio.sleep(HEARTBEAT.total_seconds())
+            try:
+                await self.queue.extend(job, LEASE)
+            except LeaseLost:
+                return
+            except Unavailable:
+                continue
+
+    async def _conclude(self, job: Job, failure: BaseException | None) -> str:
+        if failure is None:
+            await self._put_away(job, self.queue.finish)
+            return "done"
+        delays = RETRY_DELAYS[job.attempt - 1 : job.attempt]
+        if isinstance(failure, PermanentFailure) or not delays:
+            log.error("a job failed for good", exc_info=failure, extra={"job": job.id, "kind": job.kind})
+            await self._put_away(job, partial(self.queue.bury, error=_described(failure)))
+            return "dead"
+        jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
+        await self.queue.put_back(job, delay=delays[0] * jitter, error=_described(failure))
+        return "retried"
+
+    async def _put_away(self, job: Job, put_away: Handler) -> None:
+        """What is done on a schedule comes round again, however it went this time."""
+        if job.kind in self.schedules:
+            await self.queue.repeat(job, delay=self.schedules[job.kind])
+        else:
+            await put_away(job)
+
+    def _report(self, job: Job, outcome: str) -> None:
+        log.log(
+            logging.INFO if outcome == "done" else logging.WARNING,
+            "job %s",
+            outcome,
+            extra={"job": job.id, "kind": job.kind, "attempt": job.attempt},
+        )
+        self.observe(job.kind, outcome)
+
+
+def _described(failure: BaseException) -> str:
+    return f"{type(failure).__name__}: {failure}"[:1000]

@@ -1,0 +1,36 @@
+"""What follows from what: the whole list.
+
+Every reaction is a job, written down in the transaction that announces the event, and done by the handler of that
+name in the container.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from application.ports.jobs import NewJob
+from domain.events import (
+    EmailChanged,
+    EmailChangeRequested,
+    Event,
+    PasswordChanged,
+    PasswordResetRequested,
+    UserPinged,
+    UserRegistered,
+    VerificationRequested,
+)
+
+REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
+    UserRegistered: ["mail_verification"],
+    VerificationRequested: ["mail_verification_again"],
+    PasswordResetRequested: ["mail_password_reset"],
+    PasswordChanged: ["mail_password_changed"],
+    EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
+    EmailChanged: ["mail_email_changed"],
+    UserPinged: ["record_activity"],
+}
+
+
+def jobs_for(event: Event) -> list[NewJob]:
+    """The jobs that the event causes."""
+    return [NewJob(kind=kind, payload=asdict(event)) for kind in REACTIONS[type(event)]]

@@ -1,0 +1,39 @@
+"""Taking out what has expired."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from application.ports.clock import Clock
+from application.ports.jobs import Job
+from application.ports.persistence import Begin, Work
+
+BATCH: Final = 500
+"""Rows a transaction removes at most, so that none of them lasts long."""
+
+
+async def _sweep_sessions(work: Work, now: datetime) -> int:
+    return await work.sessions.sweep(now, limit=BATCH)
+
+
+async def _sweep_mailed_tokens(work: Work, now: datetime) -> int:
+    return await work.mailed_tokens.sweep(now, limit=BATCH)
+
+
+SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (_sweep_sessions, _sweep_mailed_tokens)
+
+
+@dataclass(frozen=True)
+class SweepExpired:
+    """Remove expired sessions, refresh tokens and mailed tokens, in batches."""
+
+    begin: Begin
+    clock: Clock
+
+    async def __call__(self, _: Job) -> None:
+        for sweep in SWEEPS:
+            removed = BATCH
+            while removed >= BATCH:
+                async with self.begin() as work:
+                    removed = await sweep(work, self.clock.now())

@@ -1,0 +1,218 @@
+"""Opening accounts and looking after them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from application.passwords import ConfirmPassword, HashNewPassword
+from application.ports.clock import Clock
+from application.ports.jobs import Job
+from application.ports.persistence import Begin, Reads, Work
+from application.ports.throttle import Limit, Throttle
+from domain.events import UserPinged, UserRegistered, VerificationRequested
+from domain.pages import Page, PageRequest
+from domain.passwords import Password
+from domain.search import words
+from domain.users import Actor, Email, LastSuperuser, RegistrationClosed, User
+
+
+@dataclass(frozen=True)
+class RegisterUser:
+    """Open an account. The verification mail follows from `UserRegistered`.
+
+    Raises `RegistrationClosed`, `TooManyAttempts`, `PasswordTooCommon` or `EmailTaken`.
+    """
+
+    begin: Begin
+    hash_new_password: HashNewPassword
+    throttle: Throttle
+    clock: Clock
+    registration_open: bool
+
+    async def __call__(self, *, email: Email, password: Password, full_name: str | None, client: str) -> User:
+        if not self.registration_open:
+            raise RegistrationClosed
+        await self.throttle.spend(Limit.REGISTRATION, client)
+        password_hash = await self.hash_new_password(password)  # slow on purpose: never inside a transaction
+        now = self.clock.now()
+        async with self.begin() as work:
+            user = await work.users.add(
+                User(email=email, full_name=full_name, password_hash=password_hash, created_at=now, updated_at=now)
+            )
+            work.announce(UserRegistered(user.id))
+        return user
+
+
+@dataclass(frozen=True)
+class CreateSuperuser:
+    """Open a superuser's account, or promote the one that has this address; its password is then the given one,
+    if one is given. Raises `PasswordTooCommon`, or `ValueError` if a new account has no password.
+    """
+
+    begin: Begin
+    hash_new_password: HashNewPassword
+    clock: Clock
+
+    async def __call__(self, *, email: Email, password: Password | None) -> User:
+        password_hash = await self.hash_new_password(password) if password else None
+        now = self.clock.now()
+        async with self.begin() as work:
+            user = await work.users.find_by_email(email)
+            if user is None:
+                if password_hash is None:
+                    raise ValueError("a new account needs a password")
+                user = User(email=email, password_hash=password_hash, created_at=now, updated_at=now)
+                user.is_superuser = user.is_verified = True
+                return await work.users.add(user)
+            user.is_superuser = user.is_active = True
+            if password_hash is not None:
+                user.password_hash = password_hash
+                await work.sessions.revoke_all(user.id)
+            await work.users.save(user)
+            return user
+
+
+@dataclass(frozen=True)
+class GetUser:
+    """Raises `NotEnoughPrivileges` or, to a superuser, `UserNotFound`."""
+
+    reads: Reads
+
+    async def __call__(self, actor: Actor, user_id: int) -> User:
+        actor.must_be(user_id)
+        return await self.reads.user(user_id)
+
+
+@dataclass(frozen=True)
+class ListUsers:
+    """All accounts, newest first; `q` is words, each of which the address or the name contains.
+
+    Raises `NotEnoughPrivileges`.
+    """
+
+    reads: Reads
+
+    async def __call__(
+        self, actor: Actor, request: PageRequest, *, q: str | None, is_active: bool | None
+    ) -> Page[User]:
+        actor.must_be_superuser()
+        return await self.reads.users(request, words=words(q), is_active=is_active)
+
+
+@dataclass(frozen=True)
+class RenameUser:
+    """Change one's own name."""
+
+    begin: Begin
+
+    async def __call__(self, actor: Actor, *, full_name: str | None) -> User:
+        async with self.begin() as work:
+            user = await work.users.get(actor.user.id)
+            user.full_name = full_name
+            await work.users.save(user)
+            return user
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What a superuser changes of an account; None leaves a thing as it is."""
+
+    email: Email | None = None
+    is_active: bool | None = None
+    is_superuser: bool | None = None
+    rename: bool = False
+    full_name: str | None = None
+
+    def apply(self, user: User) -> None:
+        if self.email is not None:
+            user.change_email(self.email, verified=False)
+        if self.rename:
+            user.full_name = self.full_name
+        if self.is_active is not None:
+            user.is_active = self.is_active
+        if self.is_superuser is not None:
+            user.is_superuser = self.is_superuser
+
+
+@dataclass(frozen=True)
+class UpdateUser:
+    """Change any account. A new address counts as unverified, and the verification mail goes to it.
+
+    Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken` or `LastSuperuser`.
+    """
+
+    begin: Begin
+
+    async def __call__(self, actor: Actor, user_id: int, change: UserChange) -> User:
+        actor.must_be_superuser()
+        async with self.begin() as work:
+            superusers = await work.users.lock_active_superusers()
+            user = await work.users.get(user_id)
+            old_email = user.email
+            change.apply(user)
+            if superusers == {user.id} and not user.administers:
+                raise LastSuperuser
+            await work.users.save(user)
+            if user.email != old_email:
+                work.announce(VerificationRequested(user.email))
+            return user
+
+
+async def _delete(work: Work, user_id: int) -> None:
+    if await work.users.lock_active_superusers() == {user_id}:
+        raise LastSuperuser
+    await work.users.delete(user_id)
+
+
+@dataclass(frozen=True)
+class DeleteUser:
+    """Remove any account with all that is theirs. Raises `NotEnoughPrivileges`, `UserNotFound` or `LastSuperuser`."""
+
+    begin: Begin
+
+    async def __call__(self, actor: Actor, user_id: int) -> None:
+        actor.must_be_superuser()
+        async with self.begin() as work:
+            await _delete(work, user_id)
+
+
+@dataclass(frozen=True)
+class DeleteOwnAccount:
+    """Remove one's own account with all that is one's own. Raises `WrongPassword` or `LastSuperuser`."""
+
+    begin: Begin
+    confirm_password: ConfirmPassword
+
+    async def __call__(self, actor: Actor, *, password: Password) -> None:
+        await self.confirm_password(actor, password)
+        async with self.begin() as work:
+            await _delete(work, actor.user.id)
+
+
+@dataclass(frozen=True)
+class PingUser:
+    """Note that a user is there; `last_active` follows in the background.
+
+    Raises `NotEnoughPrivileges` or, to a superuser, `UserNotFound`.
+    """
+
+    begin: Begin
+    reads: Reads
+    clock: Clock
+
+    async def __call__(self, actor: Actor, user_id: int) -> None:
+        actor.must_be(user_id)
+        if user_id != actor.user.id:
+            await self.reads.user(user_id)
+        async with self.begin() as work:
+            work.announce(UserPinged(user_id, at=self.clock.now().isoformat()))
+
+
+@dataclass(frozen=True)
+class RecordActivity:
+    """The reaction to `UserPinged`."""
+
+    begin: Begin
+
+    async def __call__(self, job: Job) -> None:
+        async with self.begin() as work:
+            await work.users.record_activity(job.payload["user_id"], datetime.fromisoformat(job.payload["at"]))

@@ -1,0 +1,1 @@
+"""The rules: entities and values in plain Python, importing the standard library only."""

@@ -1,0 +1,64 @@
+"""The kinds of refusal. Each noun derives its own from these; the entrypoint maps the kind to a status."""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """What Portico will not do, in words for the person who asked.
+
+    `code` is stable and meant for programs; `message` is meant for people. Neither ever holds a value from the request.
+    """
+
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Invalid(Refusal):
+    """A value that breaks a rule. `field` names the part of the request it came in."""
+
+    field: ClassVar[str]
+
+
+class InvalidToken(Refusal):
+    """A mailed token that is unknown, used, superseded, expired or meant for something else."""
+
+    code = "invalid_token"
+    message = "This link is no longer valid. Please ask for a new one"
+
+
+class Unauthenticated(Refusal):
+    """Nobody, or nobody we can believe, is asking."""
+
+
+class Forbidden(Refusal):
+    """We know who is asking, and they may not."""
+
+
+class NotFound(Refusal):
+    """There is no such thing, or none that the one who asks may know of."""
+
+
+class Conflict(Refusal):
+    """It would contradict what is already so."""
+
+
+class Unavailable(Refusal):
+    """A part that is needed can't be reached now; the same request may succeed later."""
+
+    code = "unavailable"
+    message = "The service is temporarily unavailable. Please try again shortly"
+    retry_after = 5
+
+
+class TooManyAttempts(Refusal):
+    """A throttle is exhausted. `retry_after` is in whole seconds, 1 or more."""
+
+    code = "too_many_attempts"
+    message = "Too many attempts. Please wait before trying again"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = max(1, retry_after)

@@ -1,0 +1,60 @@
+"""What the domain announces, named in the past tense. Fields are plain JSON values: events are written down."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UserRegistered:
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRequested:
+    """Somebody asked for the verification mail again; whether there is such an account is looked up later."""
+
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordResetRequested:
+    """Somebody forgot a password; whether there is such an account is looked up later, so that asking takes the
+    same time either way."""
+
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged:
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChangeRequested:
+    user_id: int
+    old_email: str
+    new_email: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChanged:
+    user_id: int
+    old_email: str
+    new_email: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserPinged:
+    user_id: int
+    at: str
+    """RFC 3339, UTC."""
+
+
+Event = (
+    UserRegistered
+    | VerificationRequested
+    | PasswordResetRequested
+    | PasswordChanged
+    | EmailChangeRequested
+    | EmailChanged
+    | UserPinged
+)

@@ -1,0 +1,25 @@
+"""Pages of a list: by offset, with a total, or by key, at the same cost at any depth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """`limit` rows: from offset `skip`, or, when `after` is given, those that follow that key."""
+
+    limit: int = 10
+    skip: int = 0
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """`total` is None when paging by key; `next_key` is None on the last page."""
+
+    items: Sequence[T]
+    total: int | None
+    next_key: int | None

@@ -1,0 +1,123 @@
+"""Accounts: who they are and who may do what."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+from domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
+
+UserId = NewType("UserId", int)
+
+
+class EmailTaken(Conflict):
+    code = "email_taken"
+    message = "An account with this email address already exists"
+
+
+class LastSuperuser(Conflict):
+    code = "last_superuser"
+    message = "The last active superuser can't be deactivated, demoted or deleted"
+
+
+class UserNotFound(NotFound):
+    code = "user_not_found"
+    message = "User not found"
+
+
+class InactiveUser(Forbidden):
+    code = "inactive_user"
+    message = "This account has been deactivated"
+
+
+class NotEnoughPrivileges(Forbidden):
+    code = "not_enough_privileges"
+    message = "You don't have enough privileges for this"
+
+
+class RegistrationClosed(Forbidden):
+    code = "registration_closed"
+    message = "Registration is closed"
+
+
+class InvalidCredentials(Unauthenticated):
+    code = "invalid_credentials"
+    message = "Incorrect email or password"
+
+
+class Email(str):
+    """An address in its one canonical spelling, by which accounts are told apart.
+
+    Letters are lower-cased and composed (NFC); a domain written as an A-label is spelled in Unicode, so that both
+    spellings of one domain are one address. Raises `ValueError` for what can't be an address at all. Whether the
+    syntax is right to the letter (RFC 5321) is for the entrypoint's validator to say, before it gets here.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> "Email":
+        address = unicodedata.normalize("NFC", text.strip()).lower()
+        local, at, domain = address.rpartition("@")
+        if not (local and at and domain) or len(address) > 254:
+            raise ValueError("must be an email address")
+        if any(character.isspace() or not character.isprintable() for character in address):
+            raise ValueError("must be an email address without spaces or control characters")
+        return super().__new__(cls, f"{local}@{_unicode_domain(domain)}")
+
+    @property
+    def domain(self) -> str:
+        return self.rpartition("@")[2]
+
+
+def _unicode_domain(domain: str) -> str:
+    if not domain.isascii() or "xn--" not in domain:
+        return domain
+    try:
+        return domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return domain
+
+
+@dataclass(kw_only=True, slots=True)
+class User:
+    """An account. Its id is 0 until the repository gives it one."""
+
+    id: UserId = UserId(0)
+    email: Email
+    full_name: str | None = None
+    password_hash: str
+    is_active: bool = True
+    is_verified: bool = False
+    is_superuser: bool = False
+    created_at: datetime
+    updated_at: datetime
+    last_active: datetime | None = None
+
+    def change_email(self, email: Email, *, verified: bool) -> None:
+        """Take another address. Only one that its owner has confirmed counts as verified."""
+        if email != self.email:
+            self.email = email
+            self.is_verified = verified
+
+    @property
+    def administers(self) -> bool:
+        """Whether this account can act as a superuser now."""
+        return self.is_superuser and self.is_active
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever is asking: an active account, through one of its sessions."""
+
+    user: User
+    session_id: str
+
+    def must_be_superuser(self) -> None:
+        """Raises `NotEnoughPrivileges`."""
+        if not self.user.is_superuser:
+            raise NotEnoughPrivileges
+
+    def must_be(self, user_id: int) -> None:
+        """Only that user or a superuser may go on, whether that user exists or not. Raises `NotEnoughPrivileges`."""
+        if self.user.id != user_id:
+            self.must_be_superuser()
