@@ -22,8 +22,8 @@ POLL: Final = timedelta(seconds=5)
 CONCURRENCY: Final = 16
 GRACE: Final = timedelta(seconds=20)
 """How long the jobs under way may go on once the worker has been told to stop; then they go back to the queue."""
-RETRY_DELAYS: Final = tuple(timedelta(seconds=min(5 * 4**n, 86_400)) for n in range(9))
-"""5 s, 20 s, 80 s and so on up to one day: nearly three days in all."""
+RETRY_DELAYS: Final = tuple(timedelta(seconds=min(4**n, 86_400)) for n in range(1, 10))
+"""4 s, 16 s, 64 s and so on up to one day: two days in all. The first and `POLL` together make less than 10 s."""
 OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
 Handler = Callable[[Job], Awaitable[None]]
@@ -101,7 +101,8 @@ class Worker:
                 await asyncio.gather(doing, return_exceptions=True)
                 self._report(job, "lost")
                 return
-            self._report(job, await self._conclude(job, doing.exception()))
+            failure = RuntimeError("the handler gave up by itself") if doing.cancelled() else doing.exception()
+            self._report(job, await self._conclude(job, failure))
         except asyncio.CancelledError:
             doing.cancel()
             await asyncio.gather(doing, return_exceptions=True)

@@ -43,11 +43,13 @@ class ConfirmPassword:
 
 
 async def _set_password(work: Work, user: User, password_hash: str, *, keep_session: str | None) -> None:
-    """What every change of a password does: other sessions end, links to reset it die, and its owner is told."""
+    """What every change of a password does: other sessions end, links that could take the account away again die,
+    and its owner is told."""
     user.password_hash = password_hash
     await work.users.save(user)
     await work.sessions.revoke_all(user.id, but=keep_session)
-    await work.mailed_tokens.supersede(user.id, Purpose.RESET_PASSWORD)
+    for purpose in (Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL):
+        await work.mailed_tokens.supersede(user.id, purpose)
     work.announce(PasswordChanged(user.id))
 
 

@@ -97,10 +97,16 @@ class SignIn:
     session_lifetime: timedelta
 
     async def __call__(self, *, email: str, password: Password, device: Device) -> TokenPair:
-        user = await self._authenticated(email, password, device)
-        new_hash = None
-        if self.hasher.is_outdated(user.password_hash):
-            new_hash = await self.hasher.hash(password)
+        for _ in range(2):  # once more if another sign-in made the hash anew meanwhile
+            user = await self._authenticated(email, password, device)
+            new_hash = await self.hasher.hash(password) if self.hasher.is_outdated(user.password_hash) else None
+            pair = await self._open_session(user, new_hash, device)
+            if pair is not None:
+                return pair
+        raise InvalidCredentials
+
+    async def _open_session(self, user: User, new_hash: str | None, device: Device) -> TokenPair | None:
+        """None if the account is no longer what it was when the password was checked."""
         now = self.clock.now()
         session = Session(
             id=self.secrets.new_id(),
@@ -113,8 +119,8 @@ class SignIn:
         )
         async with self.begin() as work:
             current = await work.users.find_by_email(user.email)
-            if current is None or current.password_hash != user.password_hash:
-                raise InvalidCredentials  # the password was changed while this one was being checked
+            if current is None or not current.is_active or current.password_hash != user.password_hash:
+                return None
             if new_hash is not None:
                 current.password_hash = new_hash
                 await work.users.save(current)
@@ -122,11 +128,11 @@ class SignIn:
             return await self.issue_tokens(work, session)
 
     async def _authenticated(self, email: str, password: Password, device: Device) -> User:
-        account = email.strip().casefold()
-        both = (Limit.SIGN_IN_ADDRESS_AND_ACCOUNT, device.ip, account)
+        account = _account(email)
+        both = (Limit.SIGN_IN_ADDRESS_AND_ACCOUNT, device.ip, account or email)
         address = (Limit.SIGN_IN_ADDRESS, device.ip)
         await self._check(both, address)
-        user = await self._find(email)
+        user = await self.reads.user_by_email(account) if account else None
         right = await self.hasher.verify(password, user.password_hash if user else None)
         if user is None or not right:
             await self.throttle.spend(*address)
@@ -142,11 +148,13 @@ class SignIn:
         for limit, *key in spendings:
             await self.throttle.check(limit, *key)
 
-    async def _find(self, email: str) -> User | None:
-        try:
-            return await self.reads.user_by_email(Email(email))
-        except ValueError:
-            return None
+
+def _account(email: str) -> Email | None:
+    """The address of the account that is meant, if it is an address at all."""
+    try:
+        return Email(email)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from application.ports.clock import Clock
@@ -11,6 +11,8 @@ from application.ports.persistence import Begin, Work
 
 BATCH: Final = 500
 """Rows a transaction removes at most, so that none of them lasts long."""
+REMEMBERED: Final = timedelta(days=7)
+"""How long an expired mailed token is kept: longer than its mail is retried, so that no retry revives a dead one."""
 
 
 async def _sweep_sessions(work: Work, now: datetime) -> int:
@@ -18,7 +20,7 @@ async def _sweep_sessions(work: Work, now: datetime) -> int:
 
 
 async def _sweep_mailed_tokens(work: Work, now: datetime) -> int:
-    return await work.mailed_tokens.sweep(now, limit=BATCH)
+    return await work.mailed_tokens.sweep(now - REMEMBERED, limit=BATCH)
 
 
 SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (_sweep_sessions, _sweep_mailed_tokens)

@@ -64,18 +64,31 @@ class Email(str):
             raise ValueError("must be an email address without spaces or control characters")
         return super().__new__(cls, f"{local}@{_unicode_domain(domain)}")
 
+    @classmethod
+    def known(cls, text: str) -> "Email":
+        """An address that was made canonical before it was stored."""
+        return str.__new__(cls, text)
+
     @property
     def domain(self) -> str:
         return self.rpartition("@")[2]
 
 
 def _unicode_domain(domain: str) -> str:
-    if not domain.isascii() or "xn--" not in domain:
-        return domain
+    return ".".join(map(_unicode_label, domain.split(".")))
+
+
+def _unicode_label(label: str) -> str:
+    """What an A-label spells. One that doesn't spell letters, marks and digits canonically stays as it is."""
+    if not label.startswith("xn--"):
+        return label
     try:
-        return domain.encode("ascii").decode("idna")
+        spelled = label.removeprefix("xn--").encode("ascii").decode("punycode")
     except UnicodeError:
-        return domain
+        return label
+    canonical = unicodedata.normalize("NFC", spelled).lower() == spelled and not spelled.isascii()
+    plain = all(unicodedata.category(character)[0] in "LMN" or character == "-" for character in spelled)
+    return spelled if canonical and plain else label
 
 
 @dataclass(kw_only=True, slots=True)

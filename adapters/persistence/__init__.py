@@ -1,0 +1,1 @@
+"""What is kept: SQLModel rows, repositories and transactions, on SQLite or PostgreSQL."""

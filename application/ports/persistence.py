@@ -24,7 +24,7 @@ class Users(Protocol):
     async def find_by_email(self, email: Email) -> User | None: ...
 
     async def save(self, user: User) -> None:
-        """Write the user back. Raises `EmailTaken`."""
+        """Write the user back, updated now. Raises `EmailTaken`."""
 
     async def delete(self, user_id: int) -> None:
         """Remove the user with all that is theirs. Raises `UserNotFound`."""

@@ -1,0 +1,187 @@
+"""The job queue: a table beside the others, so that a job is written in the transaction that causes it.
+
+One implementation serves both databases: PostgreSQL skips rows that another worker is just claiming, SQLite has one
+writer at a time anyway. Every statement about a claimed job is fenced by `(id, owner, attempt)`.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import and_, bindparam, case, delete, func, insert, null, or_, select, update
+from sqlmodel import col
+
+from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
+from adapters.persistence.rows import JobRow
+from adapters.persistence.statements import Statement, now_ms
+from application.ports.clock import request_id
+from application.ports.jobs import Job, JobRecord, LeaseLost, NewJob, QueueFigures
+
+_DUE: Final = col(JobRow.due_at) <= now_ms()
+_WAITING: Final = and_(col(JobRow.owner).is_(None), _DUE)
+_STATE: Final = case(
+    (col(JobRow.due_at).is_(None), "dead"), (col(JobRow.owner).is_not(None), "running"), else_="waiting"
+)
+_MINE: Final = and_(
+    col(JobRow.id) == bindparam("job_id"),
+    col(JobRow.owner) == bindparam("by_owner"),
+    col(JobRow.attempt) == bindparam("at_attempt"),
+)
+
+ADD: Final = Statement(
+    insert(JobRow).values(
+        id=bindparam("job_id"),
+        kind=bindparam("kind"),
+        payload=bindparam("payload"),
+        dedupe_key=bindparam("dedupe_key"),
+        request_id=bindparam("request_id"),
+        created_at=now_ms(),
+        due_at=now_ms() + bindparam("delay"),
+        attempt=0,
+    )
+)
+ANY_DUE: Final = Statement(select(col(JobRow.id)).where(_DUE).limit(1))
+CLAIM: Final = Statement(
+    update(JobRow)
+    .where(
+        col(JobRow.id).in_(
+            select(col(JobRow.id))
+            .where(_DUE)
+            .order_by(col(JobRow.due_at))
+            .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
+    .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
+)
+EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
+FINISH: Final = Statement(delete(JobRow).where(_MINE))
+PUT_BACK: Final = Statement(
+    update(JobRow)
+    .where(_MINE)
+    .values(
+        owner=null(),
+        due_at=now_ms() + bindparam("delay"),
+        attempt=bindparam("next_attempt"),
+        error=bindparam("error"),
+    )
+)
+BURY: Final = Statement(update(JobRow).where(_MINE).values(owner=null(), due_at=null(), error=bindparam("error")))
+REVIVE: Final = Statement(
+    update(JobRow)
+    .where(col(JobRow.id) == bindparam("job_id"), col(JobRow.due_at).is_(None))
+    .values(due_at=now_ms(), attempt=0)
+)
+CANCEL: Final = Statement(delete(JobRow).where(col(JobRow.id) == bindparam("job_id")))
+FIGURES: Final = Statement(
+    select(
+        func.count().filter(_WAITING),
+        func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_WAITING), 0),
+        func.count().filter(col(JobRow.due_at).is_(None)),
+    ).select_from(JobRow)
+)
+LIST: Final = Statement(
+    select(
+        col(JobRow.id),
+        col(JobRow.kind),
+        _STATE,
+        col(JobRow.attempt),
+        col(JobRow.error),
+        now_ms() - col(JobRow.created_at),
+    )
+    .where(or_(bindparam("state") == "", bindparam("state") == _STATE))
+    .order_by(col(JobRow.created_at), col(JobRow.id))
+    .limit(bindparam("limit"))
+)
+
+
+def _ms(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)
+
+
+async def write_down(transaction: Transaction, job: NewJob) -> None:
+    """Add the job in this transaction, under the id of the request that causes it."""
+    await transaction.run(
+        ADD,
+        job_id=str(uuid4()),
+        kind=job.kind,
+        payload=json.dumps(job.payload),
+        dedupe_key=job.dedupe_key,
+        request_id=request_id.get(),
+        delay=_ms(job.delay),
+    )
+
+
+class SqlJobQueue:
+    """Implements `JobQueue`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
+        if await self._database.first(ANY_DUE) is None:
+            return []
+        async with self._database.transaction() as transaction:
+            rows = await transaction.all(CLAIM, new_owner=owner, limit=limit, lease=_ms(lease))
+        return [
+            Job(id=id_, kind=kind, payload=json.loads(payload), attempt=attempt, owner=owner, request_id=request)
+            for id_, kind, payload, attempt, request in rows
+        ]
+
+    async def extend(self, job: Job, lease: timedelta) -> None:
+        await self._say_of(job, EXTEND, lease=_ms(lease))
+
+    async def finish(self, job: Job) -> None:
+        await self._say_of(job, FINISH)
+
+    async def put_back(self, job: Job, *, delay: timedelta, error: str | None) -> None:
+        attempt = job.attempt if error is not None else job.attempt - 1
+        await self._say_of(job, PUT_BACK, delay=_ms(delay), next_attempt=attempt, error=error)
+
+    async def repeat(self, job: Job, *, delay: timedelta) -> None:
+        await self._say_of(job, PUT_BACK, delay=_ms(delay), next_attempt=0, error=None)
+
+    async def bury(self, job: Job, *, error: str) -> None:
+        await self._say_of(job, BURY, error=error)
+
+    async def _say_of(self, job: Job, statement: Statement, **values: Any) -> None:
+        fence = {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
+        async with self._database.transaction() as transaction:
+            changed = await transaction.run(statement, **fence, **values)
+        if not changed:
+            raise LeaseLost
+
+    async def revive(self, job_id: str) -> bool:
+        return await self._change(REVIVE, job_id)
+
+    async def cancel(self, job_id: str) -> bool:
+        return await self._change(CANCEL, job_id)
+
+    async def _change(self, statement: Statement, job_id: str) -> bool:
+        async with self._database.transaction() as transaction:
+            changed = await transaction.run(statement, job_id=job_id)
+        self._database.signal(JOBS)
+        return changed > 0
+
+    async def add(self, job: NewJob) -> None:
+        try:
+            async with self._database.transaction() as transaction:
+                await write_down(transaction, job)
+        except NotUnique:
+            return  # one with the same key is there
+        self._database.signal(JOBS)
+
+    async def wait(self, timeout: timedelta) -> None:
+        await self._database.wait_for(JOBS, timeout)
+
+    async def figures(self) -> QueueFigures:
+        row = await self._database.first(FIGURES)
+        assert row is not None  # an aggregate always has a row
+        return QueueFigures(depth=row[0], age_seconds=row[1] / 1000, dead=row[2])
+
+    async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
+        rows = await self._database.all(LIST, state=state or "", limit=limit)
+        return [JobRecord(id_, kind, now, attempt, error, age / 1000) for id_, kind, now, attempt, error, age in rows]

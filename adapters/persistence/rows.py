@@ -1,0 +1,110 @@
+"""The tables. Rows stay inside this package; what leaves it are the domain's own entities."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment: `timestamptz` in PostgreSQL, ISO text in UTC in SQLite, which knows no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        if dialect.name != "sqlite":
+            return None
+        to_text = DateTime().dialect_impl(dialect).bind_processor(dialect)
+        assert to_text is not None  # SQLite has no type of its own for times
+        return lambda value: None if value is None else to_text(value.astimezone(UTC).replace(tzinfo=None))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002 - SQLAlchemy names it
+        if dialect.name != "sqlite":
+            return None
+        return lambda value: None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits in both: only a column declared INTEGER counts up by itself in SQLite."""
+
+
+def _user_id(**options: Any) -> Column[int]:
+    return Column(BigId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+class UserRow(SQLModel, table=True):
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}  # an id is never given twice: an old token must not fit a new user
+
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    email: str = Field(sa_column=Column(String(254), nullable=False, unique=True))
+    full_name: str | None = Field(sa_column=Column(Text))
+    password_hash: str = Field(sa_column=Column(Text, nullable=False))
+    is_active: bool
+    is_verified: bool
+    is_superuser: bool
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    updated_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    last_active: datetime | None = Field(sa_column=Column(UtcDateTime))
+    search: str = Field(sa_column=Column(Text, nullable=False))
+    """Address and name as they are searched: see `domain.search.folded`."""
+
+
+class SessionRow(SQLModel, table=True):
+    __tablename__ = "sessions"
+
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    user_id: int = Field(sa_column=_user_id(index=True))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    last_used_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    user_agent: str | None = Field(sa_column=Column(Text))
+    ip: str | None = Field(sa_column=Column(Text))
+
+
+class RefreshTokenRow(SQLModel, table=True):
+    __tablename__ = "refresh_tokens"
+
+    token_hash: str = Field(sa_column=Column(String(64), primary_key=True))
+    session_id: str = Field(
+        sa_column=Column(String(36), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True)
+    )
+    expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    spent_at: datetime | None = Field(sa_column=Column(UtcDateTime))
+
+
+class MailedTokenRow(SQLModel, table=True):
+    __tablename__ = "mailed_tokens"
+    __table_args__ = (Index("ix_mailed_tokens_user_id_purpose", "user_id", "purpose"),)
+
+    token_hash: str = Field(sa_column=Column(String(64), primary_key=True))
+    user_id: int = Field(sa_column=_user_id())
+    purpose: str = Field(sa_column=Column(String(32), nullable=False))
+    email: str = Field(sa_column=Column(String(254), nullable=False))
+    expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    dead: bool
+
+
+class JobRow(SQLModel, table=True):
+    """Background work. Times are milliseconds since the epoch, by the database's clock.
+
+    `due_at` alone says when the job may be claimed: when it was put in or put back, the time to do it; while a worker
+    has it, the end of the lease; null once it is dead.
+    """
+
+    __tablename__ = "jobs"
+
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    kind: str = Field(sa_column=Column(String(64), nullable=False))
+    payload: str = Field(sa_column=Column(Text, nullable=False))
+    dedupe_key: str | None = Field(sa_column=Column(String(255), unique=True))
+    request_id: str | None = Field(sa_column=Column(String(128)))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    due_at: int | None = Field(sa_column=Column(BigInteger, index=True))
+    owner: str | None = Field(sa_column=Column(String(128)))
+    attempt: int
+    error: str | None = Field(sa_column=Column(Text))

@@ -1,0 +1,202 @@
+"""SQLite through the standard library's driver, on threads: several that read, one that writes.
+
+WAL lets readers go on while somebody writes. Writers of this process take turns here, in the order they came, so that
+nobody fights for the lock; writers of other processes wait for it in SQLite's own busy handler.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from adapters.persistence.database import WAIT, NotUnique
+from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
+from domain.errors import Unavailable
+
+READERS: Final = 4
+DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as Portico uses it. FULL, since NORMAL may lose acknowledged commits when the power fails."""
+    connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+            raise NotUnique from error
+        raise
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise  # a statement that is wrong, not a database that is away
+        log.warning("the database can't be used: %s", error)
+        raise Unavailable from error
+
+
+class _Worker:
+    """Threads that each hold one connection."""
+
+    def __init__(self, path: Path, threads: int, name: str) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.busy = 0
+
+    @property
+    def opened(self) -> int:
+        return len(self._connections)
+
+    def _call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._path)
+            self._connections.append(connection)
+        return function(connection)
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        self.busy += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, function)
+        finally:
+            self.busy -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+
+def _fetch(prepared: Prepared, values: Mapping[str, Any]) -> Callable[[sqlite3.Connection], Sequence[Row]]:
+    bound = prepared.bind(values)
+    return lambda connection: prepared.load(connection.execute(prepared.sql, bound).fetchall())
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    connection.execute("COMMIT")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Also after a commit that failed, for a full disk say, and before a transaction that never began."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+class SqliteTransaction:
+    def __init__(self, database: "SqliteDatabase") -> None:
+        self._database = database
+
+    async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        with _translated():
+            return await self._database.writer.run(_fetch(self._database.prepared[statement], values))
+
+    async def first(self, statement: Statement, **values: Any) -> Row | None:
+        rows = await self.all(statement, **values)
+        return rows[0] if rows else None
+
+    async def run(self, statement: Statement, **values: Any) -> int:
+        prepared = self._database.prepared[statement]
+        bound = prepared.bind(values)
+        with _translated():
+            return await self._database.writer.run(lambda connection: connection.execute(prepared.sql, bound).rowcount)
+
+
+class SqliteDatabase:
+    """One file, with its write-ahead log beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.prepared = PreparedStatements(DIALECT)
+        self._turn = asyncio.Lock()
+        self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._readers = _Worker(self._path, READERS, "sqlite-reader")
+        self.writer = _Worker(self._path, 1, "sqlite-writer")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self.writer.close)
+
+    async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        with _translated():
+            return await self._readers.run(_fetch(self.prepared[statement], values))
+
+    async def first(self, statement: Statement, **values: Any) -> Row | None:
+        rows = await self.all(statement, **values)
+        return rows[0] if rows else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        try:
+            await asyncio.wait_for(self._turn.acquire(), WAIT)
+        except TimeoutError as error:
+            raise Unavailable from error
+        try:
+            await self._to_the_end(_begin)
+            yield SqliteTransaction(self)
+            await self._to_the_end(_commit)
+        except BaseException:
+            with suppress(Unavailable):
+                await self._to_the_end(_roll_back)
+            raise
+        finally:
+            self._turn.release()
+
+    async def _to_the_end(self, step: Callable[[sqlite3.Connection], None]) -> None:
+        """Take a step of the transaction to its end, even if whoever waits for it goes away."""
+        with _translated():
+            taking = asyncio.ensure_future(self.writer.run(step))
+            try:
+                await asyncio.shield(taking)
+            except asyncio.CancelledError:
+                await asyncio.wait([taking])
+                raise
+
+    def signal(self, channel: str) -> None:
+        self._news[channel].set()
+
+    async def wait_for(self, channel: str, timeout: timedelta) -> None:
+        news = self._news[channel]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), timeout.total_seconds())
+        news.clear()
+
+    def connections(self) -> Mapping[str, int]:
+        used = min(self._readers.busy, READERS) + min(self.writer.busy, 1)
+        return {"used": used, "idle": max(0, self._readers.opened + self.writer.opened - used)}
+
+    async def schema_revision(self) -> str | None:
+        def read(connection: sqlite3.Connection) -> str | None:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+                return None
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return str(row[0]) if row else None
+
+        with _translated():
+            return await self._readers.run(read)

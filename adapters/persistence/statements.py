@@ -1,0 +1,104 @@
+"""Statements: built with SQLModel, compiled once for a dialect, run on the driver's own connection.
+
+What SQLAlchemy does for each execution (a cache key, a context, a result object) costs several times what the
+drivers do. The statements of this package never change their shape, so all of that can be done once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ClauseElement, Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+
+Processor = Callable[[Any], Any]
+Row = Sequence[Any]
+
+
+class Statement:
+    """A statement with named parameters, made from SQLModel or SQLAlchemy Core. Made once, at import or in a cache."""
+
+    __slots__ = ("clause",)
+
+    def __init__(self, clause: ClauseElement) -> None:
+        self.clause = clause
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a driver needs to run a statement."""
+
+    sql: str
+    parameters: Sequence[tuple[str, Any, Processor | None]]
+    """For each position: the parameter's name, the value it has if none is given, and what makes it fit the driver."""
+    results: Sequence[tuple[int, Processor]]
+    """For those columns that the driver doesn't give as they are wanted: the position and what is to be done."""
+
+    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of their positions."""
+        return [
+            values.get(name, default) if process is None else process(values.get(name, default))
+            for name, default, process in self.parameters
+        ]
+
+    def load(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows with every column as it is wanted."""
+        if not self.results:
+            return rows
+        loaded = []
+        for row in rows:
+            values = list(row)
+            for index, process in self.results:
+                values[index] = process(values[index])
+            loaded.append(values)
+        return loaded
+
+
+def prepare(statement: Statement, dialect: Dialect) -> Prepared:
+    """Compile the statement for a dialect with positional parameters."""
+    compiled = statement.clause.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    parameters = tuple(
+        (name, compiled.params[name], compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+        for name in compiled.positiontup or ()
+    )
+    columns = getattr(statement.clause, "exported_columns", ())
+    processors = ((i, c.type.dialect_impl(dialect).result_processor(dialect, None)) for i, c in enumerate(columns))
+    return Prepared(str(compiled), parameters, tuple((i, process) for i, process in processors if process))
+
+
+class PreparedStatements(dict[Statement, Prepared]):
+    """What was compiled for one dialect so far."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
+        self._dialect = dialect
+
+    def __missing__(self, statement: Statement) -> Prepared:
+        prepared = self[statement] = prepare(statement, self._dialect)
+        return prepared
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as a function in SQL expressions
+    """The database's clock, in milliseconds since the epoch."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _now_ms_in_sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _now_ms_in_postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+def like_pattern(word: str) -> str:
+    """A pattern for `LIKE … ESCAPE '!'` that finds the word anywhere, `%` and `_` being plain characters."""
+    escaped = word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"

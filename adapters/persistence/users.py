@@ -1,0 +1,162 @@
+"""Accounts in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
+from sqlmodel import col
+
+from adapters.persistence.database import Database, NotUnique, Transaction
+from adapters.persistence.rows import UserRow
+from adapters.persistence.statements import Row, Statement, like_pattern
+from application.ports.clock import Clock
+from domain.pages import Page, PageRequest
+from domain.search import folded
+from domain.users import Email, EmailTaken, User, UserId, UserNotFound
+
+WRITTEN: Final = (
+    "email",
+    "full_name",
+    "password_hash",
+    "is_active",
+    "is_verified",
+    "is_superuser",
+    "created_at",
+    "updated_at",
+    "last_active",
+)
+"""The columns that the entity's fields of the same names are kept in, but for its id."""
+
+COLUMNS: Final = tuple(UserRow.__table__.c[name] for name in ("id", *WRITTEN))  # type: ignore[attr-defined]
+"""What `user_of` wants, in its order."""
+
+ADD: Final = Statement(
+    insert(UserRow).values({name: bindparam(name) for name in (*WRITTEN, "search")}).returning(col(UserRow.id))
+)
+SAVE: Final = Statement(
+    update(UserRow)
+    .where(col(UserRow.id) == bindparam("user_id"))
+    .values({name: bindparam(name) for name in (*WRITTEN, "search") if name not in ("created_at", "last_active")})
+)
+DELETE: Final = Statement(delete(UserRow).where(col(UserRow.id) == bindparam("user_id")))
+RECORD_ACTIVITY: Final = Statement(
+    update(UserRow)
+    .where(col(UserRow.id) == bindparam("user_id"))
+    .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) < bindparam("at")))
+    .values(last_active=bindparam("at"))
+)
+_BY_ID: Final = select(*COLUMNS).where(col(UserRow.id) == bindparam("user_id"))
+_BY_EMAIL: Final = select(*COLUMNS).where(col(UserRow.email) == bindparam("email"))
+BY_ID: Final = Statement(_BY_ID)
+BY_EMAIL: Final = Statement(_BY_EMAIL)
+LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
+LOCK_BY_EMAIL: Final = Statement(_BY_EMAIL.with_for_update())
+LOCK_SUPERUSERS: Final = Statement(
+    select(col(UserRow.id))
+    .where(col(UserRow.is_superuser).is_(True), col(UserRow.is_active).is_(True))
+    .order_by(col(UserRow.id))
+    .with_for_update()
+)
+
+
+def user_of(row: Row) -> User:
+    """The account in a row of `COLUMNS`."""
+    (id_, email, name, password_hash, is_active, is_verified, is_superuser, created_at, updated_at, last_active) = row
+    return User(
+        id=id_,
+        email=Email.known(email),
+        full_name=name,
+        password_hash=password_hash,
+        is_active=bool(is_active),
+        is_verified=bool(is_verified),
+        is_superuser=bool(is_superuser),
+        created_at=created_at,
+        updated_at=updated_at,
+        last_active=last_active,
+    )
+
+
+def _values(user: User) -> dict[str, Any]:
+    values = {name: getattr(user, name) for name in WRITTEN}
+    return values | {"email": str(user.email), "search": folded(user.email, user.full_name)}
+
+
+class SqlUsers:
+    """Implements `Users`."""
+
+    def __init__(self, transaction: Transaction, clock: Clock) -> None:
+        self._transaction = transaction
+        self._clock = clock
+
+    async def add(self, user: User) -> User:
+        try:
+            row = await self._transaction.first(ADD, **_values(user))
+        except NotUnique as error:
+            raise EmailTaken from error
+        assert row is not None  # an insert that adds nothing raises
+        user.id = UserId(row[0])
+        return user
+
+    async def get(self, user_id: int) -> User:
+        row = await self._transaction.first(LOCK_BY_ID, user_id=user_id)
+        if row is None:
+            raise UserNotFound
+        return user_of(row)
+
+    async def find_by_email(self, email: Email) -> User | None:
+        row = await self._transaction.first(LOCK_BY_EMAIL, email=email)
+        return user_of(row) if row else None
+
+    async def save(self, user: User) -> None:
+        user.updated_at = self._clock.now()
+        try:
+            await self._transaction.run(SAVE, user_id=user.id, **_values(user))
+        except NotUnique as error:
+            raise EmailTaken from error
+
+    async def delete(self, user_id: int) -> None:
+        if not await self._transaction.run(DELETE, user_id=user_id):
+            raise UserNotFound
+
+    async def lock_active_superusers(self) -> set[int]:
+        return {row[0] for row in await self._transaction.all(LOCK_SUPERUSERS)}
+
+    async def record_activity(self, user_id: int, at: datetime) -> None:
+        await self._transaction.run(RECORD_ACTIVITY, user_id=user_id, at=at)
+
+
+@lru_cache(maxsize=64)
+def _pages(words: int, by_activity: bool) -> tuple[Statement, Statement, Statement]:
+    """The page at an offset, the page after a key, and the count, of a list with so many conditions."""
+    conditions: list[ColumnElement[bool]] = [
+        col(UserRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)
+    ]
+    if by_activity:
+        conditions.append(col(UserRow.is_active) == bindparam("is_active"))
+    rows = select(*COLUMNS).where(*conditions).order_by(col(UserRow.id).desc()).limit(bindparam("limit"))
+    return (
+        Statement(rows.offset(bindparam("skip"))),
+        Statement(rows.where(col(UserRow.id) < bindparam("after"))),
+        Statement(select(func.count()).select_from(UserRow).where(*conditions)),
+    )
+
+
+async def page_of_users(
+    database: Database, request: PageRequest, *, words: Sequence[str], is_active: bool | None
+) -> Page[User]:
+    """Newest first, which is by falling id. One row more than asked for tells whether there is a next page."""
+    values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
+    if is_active is not None:
+        values["is_active"] = is_active
+    at_offset, after_key, count = _pages(len(words), is_active is not None)
+    total = None
+    if request.after is None:
+        rows = await database.all(at_offset, limit=request.limit + 1, skip=request.skip, **values)
+        counted = await database.first(count, **values)
+        total = counted[0] if counted else 0
+    else:
+        rows = await database.all(after_key, limit=request.limit + 1, after=request.after, **values)
+    users = [user_of(row) for row in rows[: request.limit]]
+    return Page(users, total, users[-1].id if len(rows) > request.limit else None)

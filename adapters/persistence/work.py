@@ -1,0 +1,83 @@
+"""The transaction that a use case works in, and the look-ups outside of one."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import literal, select
+
+from adapters.persistence.database import JOBS, Database, Transaction
+from adapters.persistence.jobs import write_down
+from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
+from adapters.persistence.sessions import SqlSessions, identify, sessions_of
+from adapters.persistence.statements import Statement
+from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
+from application.ports.clock import Clock
+from application.ports.jobs import NewJob
+from application.reactions import jobs_for
+from domain.events import Event
+from domain.mailed_tokens import MailedToken
+from domain.pages import Page, PageRequest
+from domain.sessions import Session
+from domain.users import Actor, Email, User, UserNotFound
+
+PING: Final = Statement(select(literal(1)))
+
+
+class SqlWork:
+    """Implements `Work`."""
+
+    def __init__(self, transaction: Transaction, clock: Clock) -> None:
+        self.users = SqlUsers(transaction, clock)
+        self.sessions = SqlSessions(transaction)
+        self.mailed_tokens = SqlMailedTokens(transaction)
+        self.announced: list[NewJob] = []
+
+    def announce(self, event: Event) -> None:
+        self.announced += jobs_for(event)
+
+
+@asynccontextmanager
+async def begin(database: Database, clock: Clock) -> AsyncIterator[SqlWork]:
+    """Opens a transaction: with the database and the clock bound, a `Begin`."""
+    async with database.transaction() as transaction:
+        work = SqlWork(transaction, clock)
+        yield work
+        for job in work.announced:
+            await write_down(transaction, job)
+    if work.announced:
+        database.signal(JOBS)
+
+
+class SqlReads:
+    """Implements `Reads`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def identify(self, session_id: str) -> tuple[User, datetime] | None:
+        return await identify(self._database, session_id)
+
+    async def user(self, user_id: int) -> User:
+        row = await self._database.first(BY_ID, user_id=user_id)
+        if row is None:
+            raise UserNotFound
+        return user_of(row)
+
+    async def user_by_email(self, email: Email) -> User | None:
+        row = await self._database.first(BY_EMAIL, email=email)
+        return user_of(row) if row else None
+
+    async def users(self, request: PageRequest, *, words: Sequence[str], is_active: bool | None) -> Page[User]:
+        return await page_of_users(self._database, request, words=words, is_active=is_active)
+
+    async def sessions_of(self, actor: Actor) -> Sequence[Session]:
+        return await sessions_of(self._database, actor.user.id, self._clock.now())
+
+    async def mailed_token(self, token_hash: str) -> MailedToken | None:
+        return await find_mailed_token(self._database, token_hash)
+
+    async def ping(self) -> None:
+        await self._database.first(PING)
