@@ -17,9 +17,7 @@ class Refusal(Exception):
 
 
 class Invalid(Refusal):
-    """A value that breaks a rule. `field` names the part of the request it came in."""
-
-    field: ClassVar[str]
+    """A value that breaks a rule."""
 
 
 class InvalidToken(Refusal):

@@ -17,7 +17,6 @@ class WeakPassword(ValueError):
 class PasswordTooCommon(Invalid):
     code = "password_too_common"
     message = "This password appears in lists of leaked passwords. Please choose another one"
-    field = "password"
 
 
 class WrongPassword(Forbidden):

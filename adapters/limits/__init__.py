@@ -1,0 +1,1 @@
+"""How often something may be tried: counted in this process, or in Redis for all processes."""

@@ -1,0 +1,1 @@
+"""Hashing passwords, issuing and believing access tokens, making secrets, and knowing leaked passwords."""

@@ -1,6 +1,6 @@
 """Mail: what is to be said to whom; how it is worded and delivered is the adapter's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Mail:
     letter: Letter
     to: Email
     name: str | None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """The secret that the link in the letter carries, if it has one."""
     other_email: str | None = None
     """The other address in a letter about a change of address."""

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equal allowances of two limits would make them one member of the enum
 class Allowance:
     attempts: int
     per: timedelta

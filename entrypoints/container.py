@@ -1,0 +1,227 @@
+"""The composition root: the only place that names an adapter. A setting picks it, and nothing else changes."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
+
+from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
+from adapters.persistence.database import Database
+from adapters.persistence.jobs import SqlJobQueue
+from adapters.persistence.migrations import head
+from adapters.persistence.work import SqlReads, begin
+from adapters.security.bcrypt_hasher import BcryptHasher
+from adapters.security.breached import BreachedPasswordList
+from adapters.security.clock import SystemClock
+from adapters.security.jwt_tokens import JwtAccessTokens
+from adapters.security.key_file import generated_secret
+from adapters.security.secrets import SystemSecrets
+from adapters.security.signing_keys import SigningKeys
+from application import email_addresses, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application.jobs import Worker
+from application.ports.jobs import JobQueue
+from application.ports.mail import Letter, Mailer
+from entrypoints.health import Check, NotReady, Readiness, writable
+from entrypoints.http.metrics import Metrics
+from entrypoints.settings import Settings
+
+AUDIENCE = "portico"
+
+
+def _database(settings: Settings) -> Database:
+    if settings.uses_sqlite:
+        from adapters.persistence.sqlite import SqliteDatabase  # noqa: PLC0415
+
+        return SqliteDatabase(Path(settings.database.removeprefix("sqlite:///")))
+    from adapters.persistence.postgres import PostgresDatabase  # noqa: PLC0415
+
+    return PostgresDatabase(settings.database)
+
+
+def _secret_key(settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    return generated_secret(settings.data_dir / "secret")
+
+
+def _signing_keys(settings: Settings, secret_key: bytes) -> SigningKeys:
+    if settings.algorithm == "HS256":
+        return SigningKeys.from_secrets(
+            secret_key, [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
+        )
+    assert settings.jwt_private_key_file is not None  # the settings see to it
+    return SigningKeys.from_pem_file(settings.algorithm, settings.jwt_private_key_file)
+
+
+def _throttle(settings: Settings, secret_key: bytes) -> MovingWindowThrottle | NoThrottle:
+    if not settings.rate_limits_enabled:
+        return NoThrottle()
+    return MovingWindowThrottle(secret_key, settings.redis_url)
+
+
+def _mailer(settings: Settings) -> Mailer:
+    from adapters.mail.message import MessageWriter  # noqa: PLC0415
+
+    writer = MessageWriter(
+        public_url=settings.public_url,
+        project_name=settings.project_name,
+        from_email=settings.emails_from_email,
+        from_name=settings.emails_from_name or settings.project_name,
+    )
+    if settings.mail_backend == "file":
+        from adapters.mail.file import FileMailer  # noqa: PLC0415
+
+        return FileMailer(writer, settings.data_dir / "mail")
+    if settings.mail_backend == "smtp":
+        from adapters.mail.smtp import SmtpMailer  # noqa: PLC0415
+
+        password = settings.smtp_password
+        return SmtpMailer(
+            writer,
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_user,
+            password.get_secret_value() if password else None,
+            settings.smtp_tls,
+        )
+    from adapters.mail.console import ConsoleMailer  # noqa: PLC0415
+
+    return ConsoleMailer(writer)
+
+
+def _checks(settings: Settings, database: Database, queue: JobQueue) -> Mapping[str, Check]:
+    async def schema_is_current() -> None:
+        revision = await database.schema_revision()
+        if revision != head():
+            raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
+
+    async def queue_answers() -> None:
+        await queue.figures()
+
+    checks: dict[str, Check] = {
+        "database": schema_is_current,
+        "storage": partial(writable, settings.data_dir),
+        "jobs": queue_answers,
+    }
+    if settings.redis_url is not None:
+        from adapters.limits.throttle import ask_redis  # noqa: PLC0415
+
+        checks["redis"] = partial(ask_redis, settings.redis_url)
+    return checks
+
+
+def _all_checks(checks: Mapping[str, Check], settings: Settings, mailer: Mailer) -> Mapping[str, Check]:
+    """With the mail server, which is asked by hand only: while it is away, mail is late and no request fails."""
+    if settings.mail_backend != "smtp":
+        return checks
+    from adapters.mail.smtp import SmtpMailer  # noqa: PLC0415
+
+    assert isinstance(mailer, SmtpMailer)
+    return {**checks, "mail": mailer.greet}
+
+
+def _session_lifetime(settings: Settings) -> timedelta:
+    return timedelta(days=settings.refresh_token_expire_days)
+
+
+def _tokens(settings: Settings, secret_key: bytes, clock: SystemClock) -> JwtAccessTokens:
+    return JwtAccessTokens(
+        _signing_keys(settings, secret_key),
+        issuer=settings.public_url,
+        audience=AUDIENCE,
+        lifetime=timedelta(minutes=settings.access_token_expire_minutes),
+        clock=clock,
+    )
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class Container(DeclarativeContainer):
+    """Every part, built once, at its first use. Two containers share nothing."""
+
+    settings = Dependency(instance_of=Settings)
+
+    # The parts that plug into the ports
+    clock = Singleton(SystemClock)
+    database = Singleton(_database, settings)
+    begin = Singleton(partial, begin, database, clock)
+    reads = Singleton(SqlReads, database, clock)
+    job_queue = Singleton(SqlJobQueue, database)
+    secret_key = Singleton(_secret_key, settings)
+    secrets = Singleton(SystemSecrets, secret_key)
+    tokens = Singleton(_tokens, settings, secret_key, clock)
+    hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
+    breached = Singleton(BreachedPasswordList)
+    throttle = Singleton(_throttle, settings, secret_key)
+    mailer = Singleton(_mailer, settings)
+    metrics = Singleton(Metrics)
+
+    # Sessions
+    session_lifetime = Singleton(_session_lifetime, settings)
+    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock)
+    issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
+    sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
+    refresh_session = Singleton(sessions.RefreshSession, begin, issue_tokens, secrets, clock, session_lifetime)
+    list_sessions = Singleton(sessions.ListSessions, reads)
+    revoke_session = Singleton(sessions.RevokeSession, begin)
+    revoke_other_sessions = Singleton(sessions.RevokeOtherSessions, begin)
+
+    # Passwords
+    redeem_mailed_token = Singleton(mailed_tokens.RedeemMailedToken, secrets, clock)
+    check_mailed_token = Singleton(mailed_tokens.CheckMailedToken, reads, secrets, clock)
+    hash_new_password = Singleton(passwords.HashNewPassword, hasher, breached)
+    confirm_password = Singleton(passwords.ConfirmPassword, hasher, throttle)
+    change_password = Singleton(passwords.ChangePassword, begin, confirm_password, hash_new_password)
+    forgot_password = Singleton(passwords.ForgotPassword, begin, throttle)
+    reset_password = Singleton(
+        passwords.ResetPassword, begin, check_mailed_token, redeem_mailed_token, hash_new_password
+    )
+
+    # Addresses
+    verify_email = Singleton(email_addresses.VerifyEmail, begin, redeem_mailed_token)
+    resend_verification = Singleton(email_addresses.ResendVerification, begin, throttle)
+    request_email_change = Singleton(email_addresses.RequestEmailChange, begin, reads, confirm_password)
+    change_email = Singleton(email_addresses.ChangeEmail, begin, redeem_mailed_token)
+
+    # Users
+    register_user = Singleton(
+        users.RegisterUser, begin, hash_new_password, throttle, clock, settings.provided.registration_open
+    )
+    create_superuser = Singleton(users.CreateSuperuser, begin, hash_new_password, clock)
+    get_user = Singleton(users.GetUser, reads)
+    list_users = Singleton(users.ListUsers, reads)
+    rename_user = Singleton(users.RenameUser, begin)
+    update_user = Singleton(users.UpdateUser, begin)
+    delete_user = Singleton(users.DeleteUser, begin)
+    delete_own_account = Singleton(users.DeleteOwnAccount, begin, confirm_password)
+    ping_user = Singleton(users.PingUser, begin, reads, clock)
+
+    # Background work: a handler for each kind of job
+    mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
+    job_handlers = Dict(
+        mail_verification=Singleton(mail.MailVerification, reads, mail_link),
+        mail_verification_again=Singleton(mail.MailVerificationAgain, reads, mail_link),
+        mail_password_reset=Singleton(mail.MailPasswordReset, reads, mail_link),
+        mail_password_changed=Singleton(mail.MailNotice, reads, mailer, Letter.PASSWORD_CHANGED),
+        mail_email_change=Singleton(mail.MailEmailChange, reads, mail_link),
+        mail_email_change_requested=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGE_REQUESTED),
+        mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
+        record_activity=Singleton(users.RecordActivity, begin),
+        sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
+    )
+    schedules = Object({"sweep_expired": timedelta(hours=1)})
+    worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
+
+    # Whether it all works, asked over HTTP and by `portico check`
+    checks = Singleton(_checks, settings, database, job_queue)
+    readiness = Singleton(Readiness, checks)
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
+    schema_head = Singleton(head)

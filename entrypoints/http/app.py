@@ -1,0 +1,127 @@
+"""The app: layers, routes and life of one HTTP server process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
+
+from entrypoints.container import Container
+from entrypoints.http import auth, operations, pages, users
+from entrypoints.http.documentation import openapi_of, operation_id
+from entrypoints.http.errors import add_error_handlers
+from entrypoints.http.observation import Observation
+from entrypoints.settings import Settings, read_settings
+
+DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
+EXPOSED = [
+    "X-Request-ID",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Tus-Resumable",
+    "Tus-Version",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Upload-Offset",
+    "Upload-Length",
+    "Upload-Expires",
+    "Portico-File-Id",
+]
+
+
+class Cors(CORSMiddleware):
+    """Cross-origin requests: an origin that isn't allowed gets no CORS header at all."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+            if len(origins) != 1 or not self.is_allowed_origin(origins[0]):
+                await self.app(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None, *, with_worker: bool = False) -> FastAPI:
+    """An app with a container of its own. `with_worker` makes it do the background work, too."""
+    settings = settings or read_settings()
+    container = Container(settings=settings)
+    app = FastAPIOffline(
+        title=settings.project_name,
+        version=settings.version,
+        description=DESCRIPTION,
+        contact={"name": settings.project_name, "url": settings.public_url},
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_url=f"{settings.api_v1_str}/openapi.json",
+        static_url="/docs/assets",
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        lifespan=_lifespan(container, with_worker=with_worker),
+    )
+    app.state.container = container
+    app.include_router(operations.router)
+    app.include_router(pages.router)
+    for router in (users.router, auth.router):
+        app.include_router(router, prefix=settings.api_v1_str)
+    app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
+    add_error_handlers(app)
+    _add_layers(app, settings, container)
+    return app
+
+
+def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(
+        Cors,
+        allow_origins=settings.backend_cors_origins,
+        allow_credentials=True,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+    app.add_middleware(Observation, container.metrics(), settings.api_v1_str, _collections(settings.api_v1_str))
+    if settings.trusted_proxies:
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415
+
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
+
+
+def _collections(prefix: str) -> dict[str, str]:
+    """Each collection's path without its slash, and with it."""
+    paths = {
+        f"{prefix}{route.path}"
+        for route in users.router.routes
+        if isinstance(route, APIRoute) and route.path.endswith("/")
+    }
+    return {path.removesuffix("/"): path for path in paths}
+
+
+def _lifespan(container: Container, *, with_worker: bool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(container, with_worker=with_worker):
+            yield
+
+    return lifespan
+
+
+@asynccontextmanager
+async def running(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
+    """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
+    database = container.database()
+    await database.open()
+    stop = asyncio.Event()
+    worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
+    try:
+        yield
+    finally:
+        stop.set()
+        if worker is not None:
+            await asyncio.gather(worker, return_exceptions=True)
+        await container.throttle().close()
+        container.hasher().close()
+        await database.close()

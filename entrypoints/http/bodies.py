@@ -1,0 +1,102 @@
+"""How bodies are read: bounded, of the right type, and as strict JSON."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Final
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from entrypoints.http.errors import body_too_large, malformed_body, unsupported_media_type
+
+DEEPEST: Final = 64
+"""How deep a body may nest; the outermost array or object is 1."""
+
+
+class StrictRequest(Request):
+    """A request whose body can't be larger than allowed, nor be taken for something it doesn't say."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        limit: int = self.app.state.container.settings().max_json_bytes
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise body_too_large(limit)
+        received = 0
+        async for chunk in super().stream():
+            received += len(chunk)
+            if received > limit:
+                raise body_too_large(limit)
+            yield chunk
+
+    async def json(self) -> Any:
+        return parse_json(await self.body())
+
+
+def parse_json(body: bytes) -> Any:
+    """What the JSON says (RFC 8259). Raises 400 `malformed_body`.
+
+    A repeated key, `NaN`, `Infinity`, and arrays and objects nested deeper than 64 are refused too: readers of JSON
+    disagree about them.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise malformed_body() from None
+    if _deeper_than(value, DEEPEST):
+        raise malformed_body()
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is repeated")
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            child
+            for parent in layer
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def has_body(request: Request) -> bool:
+    """Whether the request says that a body follows (RFC 9112 section 6)."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def media_type(request: Request) -> str:
+    """The type that the body is said to have, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_encoded(request: Request) -> bool:
+    return request.headers.get("content-encoding", "identity").lower() != "identity"
+
+
+class Route(APIRoute):
+    """A route that reads its body strictly: JSON of the right type, or 415."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        wants_json = self.body_field is not None
+
+        async def handle_strictly(request: Request) -> Response:
+            if wants_json and has_body(request) and (media_type(request) != "application/json" or is_encoded(request)):
+                raise unsupported_media_type("application/json")
+            return await handle(StrictRequest(request.scope, request.receive, request._send))
+
+        return handle_strictly

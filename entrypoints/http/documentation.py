@@ -1,0 +1,121 @@
+"""The OpenAPI document, and what routes say in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from domain.errors import Refusal, TooManyAttempts, Unavailable
+from domain.sessions import InvalidAccessToken, NotAuthenticated
+from domain.users import InactiveUser
+from entrypoints.http.errors import FieldError, status_of
+
+SIGNED_IN: Final = (NotAuthenticated, InvalidAccessToken, InactiveUser)
+"""What every call that wants a signed-in user can answer."""
+
+TAGS: Final = [
+    {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
+    {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
+    {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
+]
+
+
+class ErrorBody(BaseModel):
+    """Every error has this body. Only a 422 has `errors`."""
+
+    success: bool
+    message: str
+    code: str
+    path: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+class Acknowledgement(BaseModel):
+    """What an operation answers whose effect follows later."""
+
+    success: bool = True
+    message: str
+
+
+class Message(BaseModel):
+    """What an operation answers that returns no resource."""
+
+    success: bool = True
+    message: str
+    data: None = None
+
+
+def _example(code: str, message: str) -> dict[str, Any]:
+    example = {"success": False, "message": message, "code": code, "path": "/api/v1/…", "request_id": "5f3c…"}
+    if code == "validation_error":
+        example["errors"] = [{"field": "body.email", "message": "Field required", "type": "missing"}]
+    return {"summary": message, "value": example}
+
+
+def errors(
+    *refusals: type[Refusal], json_body: bool = False, validated: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """The errors that an operation can answer, by status, each with its code. Any of them may answer 503."""
+    found: dict[int, dict[str, str]] = {}
+    everything: tuple[type[Refusal], ...] = (*refusals, Unavailable)
+    for refusal in everything:
+        found.setdefault(status_of(refusal), {})[refusal.code] = refusal.message
+    if json_body:
+        found.setdefault(400, {})["malformed_body"] = "The body is not valid JSON"
+        found[413] = {"body_too_large": "The body exceeds 1048576 bytes"}
+        found[415] = {"unsupported_media_type": "The body must be application/json, without a content encoding"}
+    if json_body or validated:
+        found.setdefault(422, {})["validation_error"] = "Validation error"
+    return {status: _described(status, codes) for status, codes in sorted(found.items())}
+
+
+def _described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
+    examples = {code: _example(code, message) for code, message in codes.items()}
+    described: dict[str, Any] = {
+        "model": ErrorBody,
+        "description": "; ".join(f"`{code}`: {message}" for code, message in codes.items()),
+        "content": {"application/json": {"examples": examples}},
+    }
+    if status in (status_of(TooManyAttempts), status_of(Unavailable)):
+        described["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+    return described
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the route's function: it reads like a method's name in generated clients."""
+    return route.name
+
+
+def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]:
+    """What makes the document, once: FastAPI's own, completed."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                contact=app.contact,
+                license_info=app.license_info,
+                tags=TAGS,
+                routes=app.routes,
+            )
+            scheme = document["components"]["securitySchemes"]["bearer"]
+            scheme["flows"]["password"]["tokenUrl"] = f"{server_prefix}/auth/login"
+            _drop_unused(document, ("HTTPValidationError", "ValidationError"))
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    return openapi
+
+
+def _drop_unused(document: dict[str, Any], names: Sequence[str]) -> None:
+    """Take the framework's own error schemas out where nothing refers to them any more."""
+    for name in names:
+        text = repr(document)
+        if text.count(f"#/components/schemas/{name}'") == 0:
+            document["components"]["schemas"].pop(name, None)

@@ -1,0 +1,157 @@
+"""Every error's body, in one shape, or as RFC 9457 for those who ask for it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from application.ports.clock import request_id
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    InvalidToken,
+    NotFound,
+    Refusal,
+    TooManyAttempts,
+    Unauthenticated,
+    Unavailable,
+)
+from domain.sessions import InvalidAccessToken, NotAuthenticated
+
+STATUS: Final[Mapping[type[Refusal], int]] = {
+    InvalidToken: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+    TooManyAttempts: 429,
+    Unavailable: 503,
+}
+"""What each kind of refusal is in HTTP."""
+
+CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed"}
+"""The codes of errors that the framework finds by itself."""
+
+CHALLENGES: Final[Mapping[type[Refusal], str]] = {
+    NotAuthenticated: "Bearer",
+    InvalidAccessToken: 'Bearer error="invalid_token"',
+}
+"""`WWW-Authenticate`, as RFC 6750 section 3 wants it."""
+
+PROBLEM: Final = "application/problem+json"
+LONGEST_FIELD: Final = 100
+"""Characters of a field's name that are shown: an unknown one is the client's own text."""
+
+
+class RequestError(HTTPException):
+    """A request that can't be taken as it is, found before any use case is asked."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, message)
+        self.code = code
+
+
+def malformed_body() -> RequestError:
+    return RequestError(400, "malformed_body", "The body is not valid JSON")
+
+
+def unsupported_media_type(wanted: str) -> RequestError:
+    return RequestError(415, "unsupported_media_type", f"The body must be {wanted}, without a content encoding")
+
+
+def body_too_large(limit: int) -> RequestError:
+    return RequestError(413, "body_too_large", f"The body exceeds {limit} bytes")
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+    type: str
+
+
+def status_of(refusal: type[Refusal]) -> int:
+    """The status of a refusal, by its kind."""
+    return next(STATUS[kind] for kind in refusal.__mro__ if kind in STATUS)
+
+
+def error_response(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The error in the form that the client accepts."""
+    path = request.scope.get("asked_path", request.scope["path"])
+    more = {"errors": [error.model_dump() for error in errors]} if errors else {}
+    if PROBLEM in request.headers.get("accept", ""):
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": message,
+            "instance": path,
+            "code": code,
+        }
+        media_type = PROBLEM
+    else:
+        body = {"success": False, "message": message, "code": code, "path": path}
+        media_type = "application/json"
+    body |= {"request_id": request_id.get(), **more}
+    return Response(json.dumps(body, ensure_ascii=False), status, headers, media_type)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    headers = {}
+    if challenge := CHALLENGES.get(type(error)):
+        headers["WWW-Authenticate"] = challenge
+    if isinstance(error, TooManyAttempts | Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    errors = []
+    if isinstance(error, Invalid):
+        errors = [FieldError(field="body", message=error.message, type=error.code)]
+    return error_response(request, status_of(type(error)), error.code, error.message, errors=errors, headers=headers)
+
+
+def _field_error(error: Mapping[str, Any]) -> FieldError:
+    field = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return FieldError(
+        field=field.encode("utf-8", "replace").decode()[:LONGEST_FIELD], message=message, type=error["type"]
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [_field_error(one) for one in error.errors()]
+    return error_response(request, 422, "validation_error", "Validation error", errors=errors)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    if isinstance(error, RequestError):
+        code, message = error.code, error.detail
+    else:
+        code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
+        message = phrase.capitalize()
+    return error_response(request, error.status_code, code, message, headers=error.headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make the app answer every refusal and every error that the framework raises in the one shape."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _failed)

@@ -1,0 +1,128 @@
+"""The types of fields in requests."""
+
+import re
+import unicodedata
+from typing import Annotated, Any, Final
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from domain.passwords import Password, WeakPassword
+from domain.users import Email
+
+GREATEST_ID: Final = 2**63 - 1
+ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class RequestModel(BaseModel):
+    """A body: nothing in it that isn't known, nothing taken for another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def not_null(value: bool | None) -> bool:
+    """For a field that may be left out, but can't be set to null."""
+    if value is None:
+        raise PydanticCustomError("bool_type", "Input should be a valid boolean")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise PydanticCustomError("text_with_nul", "Text must not contain the character NUL")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise PydanticCustomError("text_with_surrogate", "Text must be valid Unicode, without lone surrogates")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Any Unicode but NUL and lone surrogates."""
+
+
+def _single_line(value: str) -> str:
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value):
+        raise PydanticCustomError("name_with_control", "A name must be one line, without control characters")
+    return value
+
+
+PersonName = Annotated[Text, Field(max_length=255, examples=["Ada Lovelace"]), AfterValidator(_single_line)]
+
+
+def parse_email(text: str) -> Email:
+    """The address, if its syntax is valid (RFC 5321, RFC 6531). Raises `ValueError`."""
+    from email_validator import validate_email  # noqa: PLC0415 - takes a while to load
+
+    try:
+        return Email(validate_email(text, check_deliverability=False, strict=True).normalized)
+    except ValueError:
+        raise ValueError("must be an email address, such as ada@example.org") from None
+
+
+def _email(value: Any) -> Email:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    try:
+        return parse_email(value)
+    except ValueError as error:
+        raise PydanticCustomError("email", "{reason}", {"reason": str(error).capitalize()}) from None
+
+
+EmailField = Annotated[
+    Any,
+    BeforeValidator(_email),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.org"]}),
+]
+"""An address of valid syntax (RFC 5321, RFC 6531), as an `Email`."""
+
+
+def _as_password(value: Any) -> Password:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    return Password(_text(value))
+
+
+def _as_new_password(value: Any) -> Password:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    try:
+        return Password.chosen(_text(value))
+    except WeakPassword as weak:
+        raise PydanticCustomError("weak_password", "{reason}", {"reason": str(weak)}) from None
+
+
+_PASSWORD_SCHEMA: Final = {"type": "string", "format": "password", "examples": ["Correct-Horse-42"]}
+
+PasswordField = Annotated[Any, BeforeValidator(_as_password), WithJsonSchema(_PASSWORD_SCHEMA)]
+"""A password to be compared, as a `Password`."""
+
+NewPasswordField = Annotated[
+    Any,
+    BeforeValidator(_as_new_password),
+    WithJsonSchema(
+        {
+            **_PASSWORD_SCHEMA,
+            "minLength": 8,
+            "maxLength": 100,
+            "description": "8 to 100 characters with an upper-case letter, a lower-case letter and a digit.",
+        }
+    ),
+]
+"""A password to be set, as a `Password` that keeps the rules."""
+
+
+def _id(value: Any) -> int:
+    if not isinstance(value, str) or not ID.fullmatch(value) or int(value) > GREATEST_ID:
+        raise PydanticCustomError("id", "Must be an integer from 1 to 9223372036854775807")
+    return int(value)
+
+
+IdInPath = Annotated[
+    int,
+    BeforeValidator(_id),
+    Path(examples=[1], json_schema_extra={"type": "integer", "minimum": 1, "maximum": GREATEST_ID, "format": "int64"}),
+]
+"""The id of a user, item or file in a path."""
+
+MailedTokenField = Annotated[Text, Field(min_length=1, max_length=512, examples=["mFz0…"])]

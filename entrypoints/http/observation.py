@@ -1,0 +1,116 @@
+"""What every request gets: an id, headers, a log line, a count, and an answer whatever happens."""
+
+import re
+from time import perf_counter
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from application.ports.clock import request_id
+from entrypoints.http.errors import error_response
+from entrypoints.http.metrics import Metrics
+
+REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+MOST_HEADER_BYTES: Final = 32 * 1024
+
+log = structlog.get_logger("portico.requests")
+
+
+class Observation:
+    """The outermost layer. `api` is the path under which the API is; `collections` maps a collection's path without
+    the slash at its end to the one with it, which answers both."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, api: str, collections: dict[str, str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._api = api + "/"
+        self._collections = collections
+        self._private = tuple(f"{api}/{noun}" for noun in ("auth", "users"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        path = scope["path"]
+        current = _request_id(scope)
+        token = request_id.set(current)
+        headers = [(b"x-request-id", current.encode()), *self._headers(path)]
+        status = 0
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                seconds = perf_counter() - started
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in headers if header[0] not in present),
+                    (b"x-process-time", b"%.2f" % (seconds * 1000)),
+                    (b"x-response-time", b"%.5f" % seconds),
+                ]
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            await self._answer(scope, receive, send_observed)
+        except Exception as error:
+            log.error("request failed", exc_info=error)
+            if not status:
+                answer = error_response(Request(scope), 500, "internal_error", "Something went wrong on our side")
+                await answer(scope, receive, send_observed)
+        finally:
+            self._metrics.in_flight.dec()
+            self._conclude(scope, path, status, perf_counter() - started)
+            request_id.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+            answer = error_response(
+                Request(scope), 431, "headers_too_large", f"The headers exceed {MOST_HEADER_BYTES} bytes"
+            )
+            await answer(scope, receive, send)
+            return
+        if collection := self._collections.get(scope["path"]):
+            scope["asked_path"], scope["path"] = scope["path"], collection
+        await self._app(scope, receive, send)
+
+    def _headers(self, path: str) -> list[tuple[bytes, bytes]]:
+        headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+        if path.startswith(self._private):
+            headers.append((b"cache-control", b"no-store"))
+        elif path.startswith(self._api):
+            headers.append((b"cache-control", b"private, no-cache"))
+        return headers
+
+    def _conclude(self, scope: Scope, path: str, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        route = getattr(scope.get("route"), "path", "unmatched")
+        if path.startswith(self._api) and route != "unmatched" and not route.startswith(self._api):
+            route = self._api[:-1] + route
+        self._metrics.answered(method, route, status, seconds)
+        log.info(
+            "request",
+            method=scope["method"],
+            path=path,
+            route=route,
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            client=scope["client"][0] if scope["client"] else None,
+            user_id=scope.get("user_id"),
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id for the request if it is one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if REQUEST_ID.fullmatch(value):
+                return str(value, "ascii")
+            break
+    return uuid4().hex

@@ -1,0 +1,66 @@
+"""Health, metrics and public keys, for those who run Portico."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from domain.errors import Unavailable
+from entrypoints.health import Readiness
+
+router = APIRouter(tags=["operations"])
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Alive(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    status: Literal["ready", "not_ready"]
+    checks: Annotated[dict[str, str], Field(examples=[{"database": "ok", "storage": "ok", "jobs": "ok"}])]
+
+
+class PublicKeys(BaseModel):
+    """A JSON Web Key Set (RFC 7517). It is empty with HS256, whose keys are secret."""
+
+    keys: list[dict[str, Any]]
+
+
+@router.get("/health/live")
+async def live() -> Alive:
+    """Whether the process runs."""
+    return Alive()
+
+
+@router.get("/health/ready", responses={503: {"model": Ready, "description": "A part is not ready."}})
+async def ready(request: Request, response: Response) -> Ready:
+    """Whether every part that the settings name can be used now."""
+    readiness: Readiness = request.app.state.container.readiness()
+    checks = await readiness.check()
+    ok = all(result == "ok" for result in checks.values())
+    if not ok:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(Unavailable.retry_after)
+    return Ready(status="ready" if ok else "not_ready", checks=checks)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Figures in Prometheus' text format."""
+    container = request.app.state.container
+    try:
+        async with asyncio.timeout(2):
+            figures = await container.job_queue().figures()
+    except (Unavailable, TimeoutError):
+        figures = None
+    exposition = container.metrics().exposition(figures, container.database().connections())
+    return Response(exposition, media_type=METRICS_TYPE)
+
+
+@router.get("/.well-known/jwks.json")
+async def public_keys(request: Request) -> PublicKeys:
+    """The public keys that access tokens can be verified with."""
+    return PublicKeys(**request.app.state.container.tokens().jwks())

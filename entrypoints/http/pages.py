@@ -1,0 +1,239 @@
+"""The three pages behind the links in mails: plain HTML that needs no script and loads nothing.
+
+Opening a link changes nothing and spends nothing; only the form on its page does, which posts to the page's own path.
+Whatever goes wrong is answered with a page, too.
+"""
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from application.email_addresses import ChangeEmail, VerifyEmail
+from application.mailed_tokens import CheckMailedToken
+from application.passwords import ResetPassword
+from domain.errors import InvalidToken, Unavailable
+from domain.mailed_tokens import Purpose
+from domain.passwords import LONGEST, SHORTEST, Password, PasswordTooCommon, WeakPassword
+from domain.users import EmailTaken, UserNotFound
+from entrypoints.http.dependencies import use
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MAX_FORM_BYTES: Final = 16 * 1024
+FORM_SECONDS: Final = 10.0
+"""How long the body of a form may take to arrive."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+
+
+class _FormRefused(Exception):
+    """A form that can't be read, or that another site sent."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The templates, and the headers under which their pages may be shown."""
+
+    templates: "Environment"
+    headers: Mapping[str, str]
+
+
+@cache
+def _look() -> _Look:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - few processes show a page
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    stylesheet = templates.get_template("portico.css").render()
+    digest = base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+    headers = {
+        "Content-Security-Policy": "; ".join(policy),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "X-Robots-Tag": "noindex",
+    }
+    return _Look(templates, headers)
+
+
+def _render(template: str, status: int, values: Mapping[str, object]) -> HTMLResponse:
+    look = _look()
+    return HTMLResponse(look.templates.get_template(template).render(values), status, look.headers)
+
+
+async def _page(request: Request, name: str, status: int = 200, /, **values: object) -> HTMLResponse:
+    project_name = request.app.state.container.settings().project_name
+    # In a thread, since the first page imports Jinja2 and reads the templates.
+    return await asyncio.to_thread(_render, f"{name}.html", status, {"project_name": project_name, **values})
+
+
+def _named(purpose: Purpose) -> str:
+    """How the templates of the pages for that purpose begin."""
+    return purpose.replace("-", "_")
+
+
+def _lifetime(purpose: Purpose) -> str:
+    hours = purpose.lifetime // timedelta(hours=1)
+    return "one hour" if hours == 1 else f"{hours} hours"
+
+
+class _PageRoute(APIRoute):
+    """Answers a refusal with a page that says what to do next."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        purpose = Purpose(self.path.rpartition("/")[2])
+
+        async def answer_with_a_page(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except (InvalidToken, UserNotFound):
+                return await _page(request, f"{_named(purpose)}_invalid", 400, lifetime=_lifetime(purpose))
+            except EmailTaken:
+                return await _page(request, "change_email_taken", 409)
+            except _FormRefused as refusal:
+                return await _page(request, "form_refused", refusal.status)
+            except Unavailable as error:
+                page = await _page(request, "unavailable", 503)
+                page.headers["Retry-After"] = str(error.retry_after)
+                return page
+
+        return answer_with_a_page
+
+
+router = APIRouter(include_in_schema=False, route_class=_PageRoute)
+
+Check = Annotated[CheckMailedToken, use("check_mailed_token")]
+
+
+@router.api_route("/verify-email", methods=["GET", "HEAD"])
+async def ask_to_verify_email(request: Request, check: Check) -> HTMLResponse:
+    return await _ask(request, check, Purpose.VERIFY_EMAIL)
+
+
+@router.post("/verify-email")
+async def verify_email(request: Request, verify: Annotated[VerifyEmail, use("verify_email")]) -> HTMLResponse:
+    form = await _read_form(request)
+    await verify(_token(form["token"]))
+    return await _page(request, "verify_email_done")
+
+
+@router.api_route("/reset-password", methods=["GET", "HEAD"])
+async def ask_for_new_password(request: Request, check: Check) -> HTMLResponse:
+    return await _ask(request, check, Purpose.RESET_PASSWORD, **_password_rules())
+
+
+@router.post("/reset-password")
+async def reset_password(
+    request: Request, check: Check, reset: Annotated[ResetPassword, use("reset_password")]
+) -> HTMLResponse:
+    form = await _read_form(request)
+    token = _token(form["token"])
+    try:
+        await reset(token=token, new=_chosen_password(form["new_password"]))
+    except (WeakPassword, PasswordTooCommon) as error:
+        await check(token, Purpose.RESET_PASSWORD)  # nobody should try again with a link that is dead
+        return await _page(request, "reset_password", 422, token=token, **_password_rules(error=f"{error}."))
+    return await _page(request, "reset_password_done")
+
+
+@router.api_route("/change-email", methods=["GET", "HEAD"])
+async def ask_to_change_email(request: Request, check: Check) -> HTMLResponse:
+    return await _ask(request, check, Purpose.CHANGE_EMAIL)
+
+
+@router.post("/change-email")
+async def change_email(request: Request, change: Annotated[ChangeEmail, use("change_email")]) -> HTMLResponse:
+    form = await _read_form(request)
+    await change(_token(form["token"]))
+    return await _page(request, "change_email_done")
+
+
+async def _ask(request: Request, check: CheckMailedToken, purpose: Purpose, **values: object) -> HTMLResponse:
+    """The page with the form, if the link still works. Raises `InvalidToken`."""
+    token = _token(request.query_params.getlist("token"))
+    await check(token, purpose)
+    return await _page(request, _named(purpose), token=token, **values)
+
+
+def _password_rules(error: str | None = None) -> dict[str, object]:
+    return {"shortest": SHORTEST, "longest": LONGEST, "error": error}
+
+
+def _chosen_password(texts: Sequence[str]) -> Password:
+    """Raises `WeakPassword`."""
+    text = texts[0] if len(texts) == 1 else ""
+    if "\0" in text:
+        raise WeakPassword("Password contains a character that can't be used")
+    return Password.chosen(text)
+
+
+def _token(texts: Sequence[str]) -> str:
+    """The token of a link. Raises `InvalidToken` unless there is one, and only one, that could be one."""
+    if len(texts) != 1 or not _TOKEN.fullmatch(texts[0]):
+        raise InvalidToken
+    return texts[0]
+
+
+async def _read_form(request: Request) -> Mapping[str, Sequence[str]]:
+    """All values of each field of a url-encoded form; none of an absent one. Raises `_FormRefused`."""
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        raise _FormRefused(403)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _FORM_TYPE or "content-encoding" in request.headers:
+        raise _FormRefused(415)
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            body = await _read_body(request)
+        fields = parse_qs(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
+        )
+        return defaultdict(list, fields)
+    except TimeoutError:
+        raise _FormRefused(408) from None
+    except (ValueError, ClientDisconnect):
+        raise _FormRefused(400) from None
+
+
+async def _read_body(request: Request) -> bytes:
+    """The body, read no further than a form may be long. Raises `_FormRefused`."""
+    body = bytearray()
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            body += chunk
+            if len(body) > MAX_FORM_BYTES:
+                raise _FormRefused(413)
+    return bytes(body)

@@ -1,0 +1,83 @@
+"""Serving HTTP with uvicorn, in one process or several."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.logs import configure_logs
+from entrypoints.settings import Settings, read_settings
+
+GRACE_SECONDS = 30
+"""How long requests under way may take to finish once the server was told to stop."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than a proxy keeps its connections, so that it is the proxy that closes them."""
+
+
+def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
+    """Serve until told to stop. One process also does the background work. Returns after a graceful stop."""
+    signal.signal(signal.SIGTERM, _stopped)  # uvicorn raises the signal again once it has stopped: that is no failure
+    signal.signal(signal.SIGINT, _stopped)
+    migrate_if_wanted(settings)
+    if workers == 1:
+        _run(create_app(settings, with_worker=True), host=host, port=port, workers=1)
+        return
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="portico-metrics-")
+    try:
+        _run("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def app_of_process() -> FastAPI:
+    """The app of one process among several."""
+    settings = read_settings()
+    configure_logs(settings.log_format, settings.log_level)
+    return create_app(settings)
+
+
+def migrate_if_wanted(settings: Settings) -> None:
+    """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't."""
+    if settings.migrates_itself and asyncio.run(_revision(settings)) != Container.schema_head():
+        from adapters.persistence.migrate import migrate  # noqa: PLC0415 - loads Alembic, which most starts don't need
+
+        migrate(settings.database)
+
+
+async def _revision(settings: Settings) -> str | None:
+    database = Container(settings=settings).database()
+    await database.open()
+    try:
+        revision: str | None = await database.schema_revision()
+        return revision
+    finally:
+        await database.close()
+
+
+def _stopped(_signal: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
+    uvicorn.run(
+        app,
+        factory=isinstance(app, str),
+        host=host,
+        port=port,
+        workers=workers,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

@@ -1,0 +1,157 @@
+"""Every setting there is. The only place that reads the environment."""
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from entrypoints import VERSION
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")) or text.partition("://")[2].strip("/") == "":
+        raise ValueError("must be an address that starts with http:// or https://")
+    return text.rstrip("/")
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    origin = _web_address(text)
+    if "/" in origin.partition("://")[2]:
+        raise ValueError("must be an origin such as https://app.example.com, without a path, or *")
+    return origin.lower()
+
+
+def _proxy(text: str) -> str:
+    ip_network(text)  # raises a ValueError that says what an address or network is
+    return text
+
+
+def _api_path(text: str) -> str:
+    if not text.startswith("/") or text.endswith("/"):
+        raise ValueError("must start with a slash and not end with one, such as /api/v1")
+    return text
+
+
+def _database_url(text: str) -> str:
+    for scheme in ("postgresql://", "postgres://", "sqlite:///"):
+        if text.startswith(scheme):
+            return text.replace("postgres://", "postgresql://", 1)
+    raise ValueError("must start with postgresql:// or sqlite:///")
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("must be 32 bytes or longer; make one with: openssl rand -hex 32")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Read from the environment, else from `.env` in the working directory. The README has the table."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+
+    environment: Literal["development", "test", "production"] = "development"
+    project_name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = "Portico"
+    version: str = VERSION
+    api_v1_str: Annotated[str, AfterValidator(_api_path)] = "/api/v1"
+    data_dir: Path = Path("./var")
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = None
+    auto_migrate: bool | None = None
+
+    secret_key: Secret | None = None
+    secret_key_previous: list[Secret] = []
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    jwt_private_key_file: Path | None = None
+    access_token_expire_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    refresh_token_expire_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    bcrypt_rounds: Annotated[int, Field(ge=4, le=20)] = 12
+
+    backend_cors_origins: list[Origin] = ["http://localhost:3000"]
+    public_url: WebAddress = "http://localhost:8000"
+    registration_open: bool = True
+    rate_limits_enabled: bool = True
+    trusted_proxies: list[Proxy] = []
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")] | None = None
+
+    mail_backend: Literal["console", "file", "smtp"] = "console"
+    smtp_host: str = "localhost"
+    smtp_port: Port = 587
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    emails_from_email: EmailStr = "noreply@example.com"
+    emails_from_name: str | None = None
+
+    max_json_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    log_format: Literal["console", "json"] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        if self.algorithm != "HS256" and self.jwt_private_key_file is None:
+            raise ValueError(f"JWT_PRIVATE_KEY_FILE: is missing; {self.algorithm} needs a private key in PEM format")
+        if self.environment == "production":
+            if self.secret_key is None:
+                raise ValueError("SECRET_KEY: must be set in production; make one with: openssl rand -hex 32")
+            if "*" in self.backend_cors_origins:
+                raise ValueError("BACKEND_CORS_ORIGINS: must name each origin in production; * is not allowed")
+            if self.mail_backend == "console":
+                raise ValueError("MAIL_BACKEND: must be smtp or file in production; console would print the mail")
+        return self
+
+    @property
+    def uses_sqlite(self) -> bool:
+        return self.database_url is None or self.database_url.startswith("sqlite")
+
+    @property
+    def database(self) -> str:
+        """The URL of the database that is used."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'portico.db'}"
+
+    @property
+    def migrates_itself(self) -> bool:
+        return self.uses_sqlite if self.auto_migrate is None else self.auto_migrate
+
+
+class WrongSettings(Exception):
+    """The environment doesn't hold. `mistakes` has a line for each: the name, what is wrong and what would be right."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises `WrongSettings`; no value is in its lines, since it may be a secret."""
+    from pydantic_settings import SettingsError  # noqa: PLC0415
+
+    try:
+        return Settings()
+    except SettingsError as error:
+        name = str(error).partition('"')[2].partition('"')[0]
+        raise WrongSettings([f'{name.upper()}: must be a list written as JSON, such as ["a", "b"]']) from None
+    except ValidationError as error:
+        raise WrongSettings(
+            [_line(mistake) for mistake in error.errors(include_input=False, include_url=False)]
+        ) from None
+
+
+def _line(mistake: object) -> str:
+    assert isinstance(mistake, dict)
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    name = ".".join(str(part) for part in mistake["loc"][:1]).upper()
+    return f"{name}: {message[0].lower()}{message[1:]}" if name else message

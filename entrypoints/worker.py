@@ -1,0 +1,17 @@
+"""Doing the background work alone, in a process of its own."""
+
+import asyncio
+import signal
+
+from entrypoints.container import Container
+from entrypoints.http.app import running
+
+
+async def work(container: Container) -> None:
+    """Work until SIGTERM or SIGINT; jobs under way finish, or go back to the queue."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with running(container, with_worker=True):
+        await stop.wait()

@@ -1,0 +1,223 @@
+"""What tests start from: people, sessions and every use case, on parts in memory."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.jobs import Handler, Worker
+from application.mail import (
+    MailEmailChange,
+    MailLink,
+    MailNotice,
+    MailPasswordReset,
+    MailVerification,
+    MailVerificationAgain,
+)
+from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
+from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
+from application.ports.jobs import Job
+from application.ports.mail import Letter, Mail
+from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
+from application.sweeping import SweepExpired
+from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
+from domain.passwords import Password
+from domain.users import Actor, Email, User
+from tests.fakes import (
+    CountingThrottle,
+    FakeTokens,
+    FixedBreachedPasswords,
+    InMemoryStore,
+    PlainHasher,
+    RecordingMailer,
+    SequentialSecrets,
+    SettableClock,
+    plain_hash,
+)
+
+PASSWORD: Final = "Correct-Horse-1"
+ANOTHER_PASSWORD: Final = "Battery-Staple-2"
+LAPTOP: Final = Device(ip="192.0.2.1", user_agent="Firefox")
+PHONE: Final = Device(ip="192.0.2.2", user_agent="Safari")
+SESSION_LIFETIME: Final = timedelta(days=30)
+
+
+def a_user(email: str = "ada@example.org", *, password: str = PASSWORD, **changes: Any) -> User:
+    """A new, verified user that no repository has seen yet."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    values: dict[str, Any] = {
+        "email": Email(email),
+        "password_hash": plain_hash(password),
+        "is_verified": True,
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    return User(**(values | changes))
+
+
+def a_job(kind: str = "a_kind", *, job_id: str = "job-1", attempt: int = 1, **payload: Any) -> Job:
+    """A job as a handler gets it."""
+    return Job(id=job_id, kind=kind, payload=payload, attempt=attempt, owner="a worker", request_id=None)
+
+
+@dataclass
+class World:
+    """All parts in memory, and the use cases that a test needs more than once, put together from them."""
+
+    clock: SettableClock = field(default_factory=SettableClock)
+    hasher: PlainHasher = field(default_factory=PlainHasher)
+    breached: FixedBreachedPasswords = field(default_factory=FixedBreachedPasswords)
+    secrets: SequentialSecrets = field(default_factory=SequentialSecrets)
+    mailer: RecordingMailer = field(default_factory=RecordingMailer)
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+    """What the worker reported."""
+
+    @cached_property
+    def store(self) -> InMemoryStore:
+        return InMemoryStore(self.clock)
+
+    @cached_property
+    def throttle(self) -> CountingThrottle:
+        return CountingThrottle(self.clock)
+
+    @cached_property
+    def tokens(self) -> FakeTokens:
+        return FakeTokens(self.clock)
+
+    @property
+    def hash_new_password(self) -> HashNewPassword:
+        return HashNewPassword(self.hasher, self.breached)
+
+    @property
+    def confirm_password(self) -> ConfirmPassword:
+        return ConfirmPassword(self.hasher, self.throttle)
+
+    @property
+    def redeem(self) -> RedeemMailedToken:
+        return RedeemMailedToken(self.secrets, self.clock)
+
+    @property
+    def check_mailed_token(self) -> CheckMailedToken:
+        return CheckMailedToken(self.store, self.secrets, self.clock)
+
+    @property
+    def issue_tokens(self) -> IssueTokens:
+        return IssueTokens(self.tokens, self.secrets)
+
+    @property
+    def register(self) -> RegisterUser:
+        return RegisterUser(self.store.begin, self.hash_new_password, self.throttle, self.clock, registration_open=True)
+
+    @property
+    def delete_own_account(self) -> DeleteOwnAccount:
+        return DeleteOwnAccount(self.store.begin, self.confirm_password)
+
+    @property
+    def sign_in(self) -> SignIn:
+        return SignIn(
+            self.store.begin,
+            self.store,
+            self.hasher,
+            self.throttle,
+            self.issue_tokens,
+            self.secrets,
+            self.clock,
+            SESSION_LIFETIME,
+        )
+
+    @property
+    def refresh(self) -> RefreshSession:
+        return RefreshSession(self.store.begin, self.issue_tokens, self.secrets, self.clock, SESSION_LIFETIME)
+
+    @property
+    def authenticate(self) -> Authenticate:
+        return Authenticate(self.tokens, self.store, self.clock)
+
+    @property
+    def change_password(self) -> ChangePassword:
+        return ChangePassword(self.store.begin, self.confirm_password, self.hash_new_password)
+
+    @property
+    def forgot_password(self) -> ForgotPassword:
+        return ForgotPassword(self.store.begin, self.throttle)
+
+    @property
+    def reset_password(self) -> ResetPassword:
+        return ResetPassword(self.store.begin, self.check_mailed_token, self.redeem, self.hash_new_password)
+
+    @property
+    def verify_email(self) -> VerifyEmail:
+        return VerifyEmail(self.store.begin, self.redeem)
+
+    @property
+    def resend_verification(self) -> ResendVerification:
+        return ResendVerification(self.store.begin, self.throttle)
+
+    @property
+    def request_email_change(self) -> RequestEmailChange:
+        return RequestEmailChange(self.store.begin, self.store, self.confirm_password)
+
+    @property
+    def change_email(self) -> ChangeEmail:
+        return ChangeEmail(self.store.begin, self.redeem)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handler of each kind of job, as the container has them."""
+        mail_link = MailLink(self.store.begin, self.secrets, self.mailer, self.clock)
+        return {
+            "mail_verification": MailVerification(self.store, mail_link),
+            "mail_verification_again": MailVerificationAgain(self.store, mail_link),
+            "mail_password_reset": MailPasswordReset(self.store, mail_link),
+            "mail_password_changed": MailNotice(self.store, self.mailer, Letter.PASSWORD_CHANGED),
+            "mail_email_change": MailEmailChange(self.store, mail_link),
+            "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
+            "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
+            "record_activity": RecordActivity(self.store.begin),
+            "sweep_expired": SweepExpired(self.store.begin, self.clock),
+        }
+
+    async def add(self, user: User) -> User:
+        """Store the user, as if it had always been there."""
+        async with self.store.begin() as work:
+            return await work.users.add(user)
+
+    async def has(self, email: str = "ada@example.org", *, password: str = PASSWORD, **changes: Any) -> User:
+        """A stored user."""
+        return await self.add(a_user(email, password=password, **changes))
+
+    async def signed_in(self, user: User, *, password: str = PASSWORD, device: Device = LAPTOP) -> TokenPair:
+        """The pair that the user gets for the password."""
+        return await self.sign_in(email=user.email, password=Password(password), device=device)
+
+    async def actor(self, user: User, *, password: str = PASSWORD, device: Device = LAPTOP) -> Actor:
+        """The user, through a new session."""
+        pair = await self.signed_in(user, password=password, device=device)
+        return await self.authenticate(pair.access_token)
+
+    async def do_jobs(self) -> None:
+        """Let a real worker do what can be done now, until nothing is left of it."""
+        stop = asyncio.Event()
+        worker = Worker("the worker", self.store.jobs, self.handlers, {}, self._observe)
+        running = asyncio.create_task(worker.run(stop))
+        try:
+            await self.store.jobs.settled()
+        finally:
+            stop.set()
+            await running
+
+    def _observe(self, kind: str, outcome: str) -> None:
+        self.outcomes.append((kind, outcome))
+
+    def mails(self, letter: Letter) -> list[Mail]:
+        """The letters of that kind that were sent."""
+        return [mail for mail in self.mailer.sent if mail.letter is letter]
+
+    def last_token(self) -> str:
+        """The secret in the link of the mail that was sent last."""
+        token = self.mailer.sent[-1].token
+        assert token is not None
+        return token

@@ -1,0 +1,19 @@
+"""Honest fakes: what the ports promise, in memory. They pass the contract suites."""
+
+from tests.fakes.jobs import InMemoryJobs
+from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
+from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
+from tests.fakes.persistence import InMemoryStore
+
+__all__ = [
+    "CountingThrottle",
+    "FakeTokens",
+    "FixedBreachedPasswords",
+    "InMemoryJobs",
+    "InMemoryStore",
+    "PlainHasher",
+    "RecordingMailer",
+    "SequentialSecrets",
+    "SettableClock",
+    "plain_hash",
+]

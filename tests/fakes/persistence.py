@@ -1,0 +1,161 @@
+"""The store in memory: transactions one at a time, with a real rollback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from application.ports.clock import Clock, request_id
+from application.ports.jobs import NewJob
+from application.ports.persistence import MailedTokens, Sessions, Users, Work
+from application.reactions import jobs_for
+from domain.errors import Unavailable
+from domain.events import Event
+from domain.mailed_tokens import MailedToken
+from domain.pages import Page, PageRequest
+from domain.search import folded
+from domain.sessions import RefreshToken, Session
+from domain.users import Actor, Email, User, UserNotFound
+from tests.fakes import transactions
+from tests.fakes.jobs import InMemoryJobs
+from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
+
+
+class InMemoryWork:
+    """One `Work`: on copies, which take the place of what was there when it commits."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables: Tables | None = tables
+        self.announced: list[Event] = []
+        self.jobs: list[tuple[NewJob, str | None]] = []
+        self.users: Users = InMemoryUsers(self.tables, clock)
+        self.sessions: Sessions = InMemorySessions(self.tables)
+        self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
+
+    def tables(self) -> Tables:
+        """Raises `RuntimeError` once the transaction has ended."""
+        if self._tables is None:
+            raise RuntimeError("the transaction has ended")
+        return self._tables
+
+    def announce(self, event: Event) -> None:
+        self.tables()
+        self.announced.append(event)
+        self.jobs += [(job, request_id.get()) for job in jobs_for(event)]
+
+    def end(self) -> None:
+        self._tables = None
+
+
+@dataclass
+class InMemoryStore:
+    """`store.begin` is a `Begin`, the store itself a `Reads`, `store.jobs` a `JobQueue`.
+
+    `announced` are the events that were committed. While `available` is False, everything raises `Unavailable`.
+    """
+
+    clock: Clock
+    jobs: InMemoryJobs = field(default_factory=InMemoryJobs)
+    announced: list[Event] = field(default_factory=list)
+    available: bool = True
+    _tables: Tables = field(default_factory=Tables)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Work]:
+        await self._take_turns()
+        work = InMemoryWork(self._tables.copy(), self.clock)
+        token = transactions.holder.set(asyncio.current_task())
+        try:
+            yield work
+            self._commit(work)
+        finally:
+            work.end()
+            transactions.holder.reset(token)
+            self._lock.release()
+
+    async def _take_turns(self) -> None:
+        transactions.must_be_outside_a_transaction("beginning a transaction")
+        await self._answer()
+        try:
+            async with asyncio.timeout(10):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise Unavailable from None
+
+    def _commit(self, work: InMemoryWork) -> None:
+        self._tables = work.tables()
+        self.announced += work.announced
+        for job, under in work.jobs:
+            self.jobs.write_down(job, under)
+
+    async def _answer(self) -> None:
+        """Let others have their turn, as a round trip does. Raises `Unavailable`."""
+        await asyncio.sleep(0)
+        if not self.available:
+            raise Unavailable
+
+    async def ping(self) -> None:
+        await self._answer()
+
+    async def identify(self, session_id: str) -> tuple[User, datetime] | None:
+        await self._answer()
+        session = self._tables.sessions.get(session_id)
+        return None if session is None else (replace(self._tables.users[session.user_id]), session.expires_at)
+
+    async def user(self, user_id: int) -> User:
+        await self._answer()
+        if user_id not in self._tables.users:
+            raise UserNotFound
+        return replace(self._tables.users[user_id])
+
+    async def user_by_email(self, email: Email) -> User | None:
+        await self._answer()
+        return next((replace(user) for user in self._tables.users.values() if user.email == email), None)
+
+    async def users(self, request: PageRequest, *, words: Sequence[str], is_active: bool | None) -> Page[User]:
+        await self._answer()
+        matching = [
+            replace(user)
+            for user in sorted(self._tables.users.values(), key=lambda user: user.id, reverse=True)
+            if is_active in (None, user.is_active) and all(w in folded(user.email, user.full_name) for w in words)
+        ]
+        rest = matching[request.skip :]
+        if request.after is not None:
+            rest = [user for user in matching if user.id < request.after]
+        items = rest[: request.limit]
+        return Page(
+            items,
+            total=len(matching) if request.after is None else None,
+            next_key=items[-1].id if len(rest) > len(items) > 0 else None,
+        )
+
+    async def sessions_of(self, actor: Actor) -> Sequence[Session]:
+        await self._answer()
+        live = [
+            replace(session)
+            for session in self._tables.sessions.values()
+            if session.user_id == actor.user.id and session.expires_at > self.clock.now()
+        ]
+        return sorted(live, key=lambda session: session.last_used_at, reverse=True)
+
+    async def mailed_token(self, token_hash: str) -> MailedToken | None:
+        await self._answer()
+        token = self._tables.mailed_tokens.get(token_hash)
+        return None if token is None else replace(token)
+
+    @property
+    def refresh_tokens(self) -> Sequence[RefreshToken]:
+        """All refresh tokens that are kept."""
+        return [replace(token) for token in self._tables.refresh_tokens.values()]
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """All sessions that are kept, expired ones too."""
+        return [replace(session) for session in self._tables.sessions.values()]
+
+    @property
+    def mailed_tokens(self) -> Sequence[MailedToken]:
+        """All mailed tokens that are kept, dead ones too."""
+        return [replace(token) for token in self._tables.mailed_tokens.values()]

@@ -1,0 +1,39 @@
+import importlib
+import pkgutil
+from collections import Counter
+
+import pytest
+
+import domain
+from domain.errors import Refusal, TooManyAttempts
+
+
+def kinds(of: type[Refusal]) -> list[type[Refusal]]:
+    """All that derive from it and can be raised: those that have a code."""
+    for module in pkgutil.iter_modules(domain.__path__):
+        importlib.import_module(f"domain.{module.name}")
+    derived = [kind for direct in of.__subclasses__() for kind in (direct, *kinds(direct))]
+    return [kind for kind in derived if hasattr(kind, "code")]
+
+
+NAMED = kinds(Refusal)
+
+
+def test_each_refusal_has_a_code_of_its_own() -> None:
+    shared = {code for code, number in Counter(kind.code for kind in NAMED).items() if number > 1}
+    assert shared == {"invalid_token"}, "an access token and a mailed token share it, and differ in their status"
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in NAMED if kind is not TooManyAttempts], ids=lambda kind: kind.__name__
+)
+def test_a_refusal_says_its_message(kind: type[Refusal]) -> None:
+    assert str(kind()) == kind.message
+    assert not kind.message.endswith(".")
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(-5, 1), (0, 1), (1, 1), (60, 60)])
+def test_one_who_tried_too_often_waits_a_second_or_more(seconds: int, told: int) -> None:
+    refusal = TooManyAttempts(seconds)
+    assert refusal.retry_after == told
+    assert str(refusal) == TooManyAttempts.message

@@ -1,0 +1,184 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from application.jobs import Handler
+from application.mail import MailVerification
+from application.ports.jobs import Job, PermanentFailure
+from application.ports.mail import Letter, Mail, MailUndelivered
+from domain.mailed_tokens import Purpose
+from domain.users import User, UserNotFound
+from tests.builders import World, a_job
+
+NEW = "new@example.org"
+
+
+def handler(world: World, kind: str) -> Handler:
+    return world.handlers[kind]
+
+
+def verification(user: User, *, job_id: str = "job-1", attempt: int = 1) -> Job:
+    return a_job("mail_verification", job_id=job_id, attempt=attempt, user_id=user.id)
+
+
+class TestMailingALink:
+    @pytest.mark.parametrize(
+        ("kind", "letter", "purpose", "to"),
+        [
+            ("mail_verification", Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, "ada@example.org"),
+            ("mail_verification_again", Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, "ada@example.org"),
+            ("mail_password_reset", Letter.RESET_PASSWORD, Purpose.RESET_PASSWORD, "ada@example.org"),
+            ("mail_email_change", Letter.CHANGE_EMAIL, Purpose.CHANGE_EMAIL, NEW),
+        ],
+    )
+    async def test_sends_the_letter_and_keeps_only_a_hash_of_what_it_links_to(
+        self, world: World, kind: str, letter: Letter, purpose: Purpose, to: str
+    ) -> None:
+        ada = await world.has(is_verified=False, full_name="Ada")
+        job = a_job(kind, user_id=ada.id, email=ada.email, old_email=ada.email, new_email=NEW)
+        await handler(world, kind)(job)
+        (mail,), (token,) = world.mailer.sent, world.store.mailed_tokens
+        assert mail == Mail(id=job.id, letter=letter, to=mail.to, name="Ada", token=mail.token)
+        assert mail.token is not None
+        assert token.token_hash == world.secrets.hash(mail.token) != mail.token
+        assert (mail.to, token.email, token.purpose, token.user_id) == (to, to, purpose, ada.id)
+        assert token.expires_at == world.clock.now() + purpose.lifetime
+
+    async def test_again_for_the_same_job_carries_the_same_link_and_message_id(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        world.mailer.fail()
+        with pytest.raises(MailUndelivered):
+            await handler(world, "mail_verification")(verification(ada))
+        assert len(world.store.mailed_tokens) == 1
+        world.mailer.recover()
+        for attempt in (2, 3):
+            await handler(world, "mail_verification")(verification(ada, attempt=attempt))
+        one, two = world.mailer.sent
+        assert one == two
+        assert len(world.store.mailed_tokens) == 1
+
+    async def test_again_much_later_gives_the_link_its_whole_time(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        await handler(world, "mail_verification")(verification(ada))
+        world.clock.advance(timedelta(hours=30))
+        await handler(world, "mail_verification")(verification(ada, attempt=2))
+        world.clock.advance(timedelta(hours=23))
+        await world.verify_email(world.last_token())
+
+    async def test_again_after_the_link_was_used_sends_nothing(self, world: World) -> None:
+        ada = await world.has()
+        job = a_job("mail_password_reset", email=ada.email)
+        await handler(world, job.kind)(job)
+        async with world.store.begin() as work:
+            await world.redeem(work, world.last_token(), Purpose.RESET_PASSWORD)
+        await handler(world, job.kind)(job)
+        assert len(world.mailer.sent) == 1
+
+    async def test_again_after_a_later_mail_sends_nothing_and_leaves_the_later_link_alone(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        await handler(world, "mail_verification")(verification(ada, job_id="first"))
+        await handler(world, "mail_verification")(verification(ada, job_id="second"))
+        later = world.last_token()
+        await handler(world, "mail_verification")(verification(ada, job_id="first", attempt=2))
+        assert [mail.id for mail in world.mailer.sent] == ["first", "second"]
+        await world.verify_email(later)
+
+    async def test_for_one_purpose_leaves_the_links_for_another_alone(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        await handler(world, "mail_verification")(verification(ada, job_id="first"))
+        token = world.last_token()
+        await handler(world, "mail_password_reset")(a_job(job_id="second", email=ada.email))
+        await world.verify_email(token)
+
+    async def test_for_one_user_leaves_the_links_of_another_alone(self, world: World) -> None:
+        ada, bob = await world.has(is_verified=False), await world.has("bob@example.org", is_verified=False)
+        await handler(world, "mail_verification")(verification(ada, job_id="first"))
+        token = world.last_token()
+        await handler(world, "mail_verification")(verification(bob, job_id="second"))
+        await world.verify_email(token)
+
+    async def test_the_server_refusing_it_for_good_is_a_permanent_failure(self, world: World) -> None:
+        world.mailer.reject()
+        with pytest.raises(PermanentFailure):
+            await handler(world, "mail_verification")(verification(await world.has(is_verified=False)))
+
+    async def test_to_a_user_deleted_at_that_moment_leaves_no_token(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        mail_verification = handler(world, "mail_verification")
+        assert isinstance(mail_verification, MailVerification)
+        async with world.store.begin() as work:
+            await work.users.delete(ada.id)
+        with pytest.raises(UserNotFound):
+            await mail_verification.mail_link(
+                verification(ada), Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, ada, ada.email
+            )
+        assert (world.store.mailed_tokens, world.mailer.sent) == ([], [])
+        await mail_verification(verification(ada, attempt=2))
+        assert world.mailer.sent == []
+
+
+class TestMailingNothing:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "mail_verification",
+            "mail_verification_again",
+            "mail_password_reset",
+            "mail_password_changed",
+            "mail_email_change",
+            "mail_email_change_requested",
+            "mail_email_changed",
+        ],
+    )
+    async def test_to_a_user_who_is_gone_is_no_error(self, world: World, kind: str) -> None:
+        await handler(world, kind)(
+            a_job(kind, user_id=4711, email="ada@example.org", old_email="ada@example.org", new_email=NEW)
+        )
+        assert (world.mailer.sent, world.store.mailed_tokens) == ([], [])
+
+    async def test_to_one_who_is_verified_by_now(self, world: World) -> None:
+        ada = await world.has(is_verified=True)
+        await handler(world, "mail_verification")(verification(ada))
+        await handler(world, "mail_verification_again")(a_job(email=ada.email))
+        assert (world.mailer.sent, world.store.mailed_tokens) == ([], [])
+
+    async def test_to_an_address_that_its_owner_gave_up(self, world: World) -> None:
+        ada = await world.has(is_verified=False)
+        async with world.store.begin() as work:
+            await work.users.save(replace(ada, email=ada.email.known(NEW)))
+        await handler(world, "mail_password_reset")(a_job(email="ada@example.org"))
+        assert world.mailer.sent == []
+
+
+class TestNotices:
+    @pytest.mark.parametrize(
+        ("kind", "letter"),
+        [
+            ("mail_email_change_requested", Letter.EMAIL_CHANGE_REQUESTED),
+            ("mail_email_changed", Letter.EMAIL_CHANGED),
+        ],
+    )
+    async def test_of_another_address_go_to_the_old_one(self, world: World, kind: str, letter: Letter) -> None:
+        ada = await world.has(NEW, full_name="Ada")
+        job = a_job(kind, user_id=ada.id, old_email="old@example.org", new_email=NEW)
+        await handler(world, kind)(job)
+        (mail,) = world.mailer.sent
+        assert mail == Mail(id=job.id, letter=letter, to=mail.to, name="Ada", other_email=NEW)
+        assert mail.to == "old@example.org"
+
+    async def test_of_a_changed_password_go_to_the_present_address(self, world: World) -> None:
+        ada = await world.has(full_name="Ada")
+        job = a_job(user_id=ada.id)
+        await handler(world, "mail_password_changed")(job)
+        assert world.mailer.sent == [Mail(id=job.id, letter=Letter.PASSWORD_CHANGED, to=ada.email, name="Ada")]
+        assert world.store.mailed_tokens == []
+
+
+async def test_each_letter_is_sent_by_some_reaction(world: World) -> None:
+    ada = await world.has(is_verified=False)
+    for number, kind in enumerate(world.handlers):
+        if kind.startswith("mail_"):
+            job = a_job(kind, job_id=str(number), user_id=ada.id, email=ada.email, old_email=ada.email, new_email=NEW)
+            await handler(world, kind)(job)
+    assert {mail.letter for mail in world.mailer.sent} == set(Letter)

@@ -1,0 +1,346 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from application.users import (
+    CreateSuperuser,
+    DeleteUser,
+    GetUser,
+    ListUsers,
+    PingUser,
+    RegisterUser,
+    RenameUser,
+    UpdateUser,
+    UserChange,
+)
+from domain.errors import TooManyAttempts
+from domain.events import UserPinged, UserRegistered, VerificationRequested
+from domain.pages import PageRequest
+from domain.passwords import Password, PasswordTooCommon, WrongPassword
+from domain.users import (
+    Actor,
+    Email,
+    EmailTaken,
+    LastSuperuser,
+    NotEnoughPrivileges,
+    RegistrationClosed,
+    User,
+    UserNotFound,
+)
+from tests.builders import ANOTHER_PASSWORD, PASSWORD, World
+from tests.fakes import plain_hash
+
+
+async def register(world: World, email: str = "ada@example.org", *, client: str = "192.0.2.1") -> User:
+    return await world.register(email=Email(email), password=Password(PASSWORD), full_name="Ada", client=client)
+
+
+async def a_superuser(world: World, email: str = "root@example.org") -> Actor:
+    return Actor(await world.has(email, is_superuser=True), "a session")
+
+
+class TestRegistration:
+    async def test_opens_an_unverified_account_that_can_sign_in(self, world: World) -> None:
+        user = await register(world)
+        assert (user.email, user.full_name, user.id > 0) == ("ada@example.org", "Ada", True)
+        assert (user.is_active, user.is_verified, user.is_superuser) == (True, False, False)
+        assert user.created_at == user.updated_at == world.clock.now()
+        assert (await world.actor(user)).user == user
+
+    async def test_keeps_a_hash_and_never_the_password(self, world: World) -> None:
+        user = await register(world)
+        assert user.password_hash == plain_hash(PASSWORD)
+
+    async def test_announces_the_user_in_the_same_transaction(self, world: World) -> None:
+        user = await register(world)
+        assert world.store.announced == [UserRegistered(user.id)]
+
+    async def test_is_refused_while_it_is_closed_without_any_work(self, world: World) -> None:
+        closed = RegisterUser(
+            world.store.begin, world.hash_new_password, world.throttle, world.clock, registration_open=False
+        )
+        with pytest.raises(RegistrationClosed):
+            await closed(email=Email("ada@example.org"), password=Password(PASSWORD), full_name=None, client="c")
+        assert await world.store.user_by_email(Email("ada@example.org")) is None
+        assert (world.hasher.hashed, world.throttle.spent) == (0, {})
+
+    @pytest.mark.parametrize(
+        ("taken", "other"),
+        [
+            ("ada@example.org", "ADA@Example.Org"),
+            ("ada@münchen.de", "ada@xn--mnchen-3ya.de"),
+            ("jürgen@example.org", "ju\u0308rgen@example.org"),
+        ],
+    )
+    async def test_of_a_taken_address_is_refused_in_any_spelling(self, world: World, taken: str, other: str) -> None:
+        await register(world, taken)
+        with pytest.raises(EmailTaken):
+            await register(world, other)
+        assert len(world.store.announced) == 1
+
+    async def test_of_one_address_fifty_times_at_once_makes_one_account_and_one_mail(self, world: World) -> None:
+        results = await asyncio.gather(*(register(world) for _ in range(50)), return_exceptions=True)
+        assert sum(isinstance(result, User) for result in results) == 1
+        assert sum(isinstance(result, EmailTaken) for result in results) == 49
+        await world.do_jobs()
+        assert len(world.mailer.sent) == 1
+
+    async def test_with_a_leaked_password_is_refused_in_any_case(self, world: World) -> None:
+        with pytest.raises(PasswordTooCommon):
+            await world.register(
+                email=Email("ada@example.org"), password=Password("PassWord1"), full_name=None, client="c"
+            )
+        assert await world.store.user_by_email(Email("ada@example.org")) is None
+
+    async def test_is_throttled_to_sixty_an_hour_for_each_address(self, world: World) -> None:
+        for number in range(60):
+            await register(world, f"user{number}@example.org")
+        with pytest.raises(TooManyAttempts) as refused:
+            await register(world, "one-more@example.org")
+        assert refused.value.retry_after == 3600
+        await register(world, "elsewhere@example.org", client="192.0.2.9")
+        world.clock.advance(timedelta(hours=1))
+        await register(world, "one-more@example.org")
+
+
+class TestCreatingASuperuser:
+    async def create(self, world: World, email: str = "root@example.org", *, password: str | None = PASSWORD) -> User:
+        create = CreateSuperuser(world.store.begin, world.hash_new_password, world.clock)
+        return await create(email=Email(email), password=Password(password) if password else None)
+
+    async def test_opens_a_verified_account(self, world: World) -> None:
+        user = await self.create(world)
+        assert user.administers
+        assert user.is_verified
+        assert (await world.actor(user)).user == user
+
+    async def test_of_a_new_account_needs_a_password(self, world: World) -> None:
+        with pytest.raises(ValueError, match="needs a password"):
+            await self.create(world, password=None)
+        assert await world.store.user_by_email(Email("root@example.org")) is None
+
+    async def test_promotes_and_reactivates_an_account_and_leaves_its_password(self, world: World) -> None:
+        actor = await world.actor(user := await world.has())
+        async with world.store.begin() as work:
+            await work.users.save(replace(user, is_active=False))
+        promoted = await self.create(world, "ADA@example.org", password=None)
+        assert promoted.id == user.id
+        assert promoted.administers
+        assert promoted.password_hash == user.password_hash
+        assert await world.store.identify(actor.session_id) is not None
+
+    async def test_with_a_password_sets_it_and_ends_the_sessions(self, world: World) -> None:
+        actor = await world.actor(user := await world.has())
+        promoted = await self.create(world, user.email, password=ANOTHER_PASSWORD)
+        assert await world.store.identify(actor.session_id) is None
+        await world.actor(promoted, password=ANOTHER_PASSWORD)
+
+    async def test_with_a_leaked_password_is_refused(self, world: World) -> None:
+        with pytest.raises(PasswordTooCommon):
+            await self.create(world, password="Letmein123")
+
+
+class TestLookingUp:
+    async def test_oneself_is_allowed_and_anybody_to_a_superuser(self, world: World) -> None:
+        ada = await world.has()
+        get = GetUser(world.store)
+        assert await get(Actor(ada, "s"), ada.id) == ada
+        assert await get(await a_superuser(world), ada.id) == ada
+
+    async def test_others_is_refused_whether_they_exist_or_not(self, world: World) -> None:
+        ada, bob = await world.has(), await world.has("bob@example.org")
+        for user_id in (bob.id, 4711):
+            with pytest.raises(NotEnoughPrivileges):
+                await GetUser(world.store)(Actor(ada, "s"), user_id)
+
+    async def test_nobody_tells_a_superuser_so(self, world: World) -> None:
+        with pytest.raises(UserNotFound):
+            await GetUser(world.store)(await a_superuser(world), 4711)
+
+    async def test_the_list_is_for_superusers(self, world: World) -> None:
+        with pytest.raises(NotEnoughPrivileges):
+            await ListUsers(world.store)(Actor(await world.has(), "s"), PageRequest(), q=None, is_active=None)
+
+    async def test_the_list_is_newest_first_and_searched_by_words(self, world: World) -> None:
+        ada = await world.has("ada@example.org", full_name="Ada Lovelace")
+        gone = await world.has("ada@example.com", full_name="Ada Byron", is_active=False)
+        root = await a_superuser(world)
+        listed = ListUsers(world.store)
+
+        async def ids(q: str | None, is_active: bool | None = None) -> list[int]:
+            return [user.id for user in (await listed(root, PageRequest(), q=q, is_active=is_active)).items]
+
+        assert await ids(None) == [root.user.id, gone.id, ada.id]
+        assert await ids("ADA") == [gone.id, ada.id]
+        assert await ids("love EXAMPLE.org") == [ada.id]
+        assert await ids("ada", is_active=False) == [gone.id]
+        assert await ids("%") == []
+
+
+class TestChanging:
+    async def update(self, world: World, actor: Actor, user: User, change: UserChange) -> User:
+        return await UpdateUser(world.store.begin)(actor, user.id, change)
+
+    async def test_ones_own_name_changes_nothing_else(self, world: World) -> None:
+        user = await world.has(full_name="Ada")
+        renamed = await RenameUser(world.store.begin)(Actor(user, "s"), full_name="Countess")
+        assert renamed == replace(user, full_name="Countess", updated_at=world.clock.now())
+        assert await world.store.user(user.id) == renamed
+
+    async def test_others_is_for_superusers(self, world: World) -> None:
+        ada = await world.has()
+        for change in (UserChange(is_superuser=True), UserChange(is_active=True)):
+            with pytest.raises(NotEnoughPrivileges):
+                await self.update(world, Actor(ada, "s"), ada, change)
+        assert await world.store.user(ada.id) == ada
+
+    async def test_nobody_is_refused(self, world: World) -> None:
+        with pytest.raises(UserNotFound):
+            await UpdateUser(world.store.begin)(await a_superuser(world), 4711, UserChange(is_active=False))
+
+    async def test_nothing_leaves_everything_as_it_is(self, world: World) -> None:
+        ada = await world.has(full_name="Ada")
+        unchanged = await self.update(world, await a_superuser(world), ada, UserChange())
+        assert unchanged == replace(ada, updated_at=world.clock.now())
+        assert world.store.announced == []
+
+    async def test_a_name_can_be_set_and_taken_away(self, world: World) -> None:
+        ada, root = await world.has(), await a_superuser(world)
+        assert (await self.update(world, root, ada, UserChange(rename=True, full_name="A"))).full_name == "A"
+        assert (await self.update(world, root, ada, UserChange(full_name="ignored"))).full_name == "A"
+        assert (await self.update(world, root, ada, UserChange(rename=True))).full_name is None
+
+    async def test_an_address_makes_it_unverified_and_mails_the_new_one(self, world: World) -> None:
+        ada = await world.has()
+        changed = await self.update(world, await a_superuser(world), ada, UserChange(email=Email("new@example.org")))
+        assert (changed.email, changed.is_verified) == ("new@example.org", False)
+        assert world.store.announced == [VerificationRequested("new@example.org")]
+        await world.do_jobs()
+        assert [mail.to for mail in world.mailer.sent] == ["new@example.org"]
+
+    async def test_to_a_taken_address_is_refused_and_undone(self, world: World) -> None:
+        ada, bob = await world.has(), await world.has("bob@example.org")
+        change = UserChange(email=Email("BOB@example.org"), is_active=False)
+        with pytest.raises(EmailTaken):
+            await self.update(world, await a_superuser(world), ada, change)
+        assert await world.store.user(ada.id) == ada
+        assert await world.store.user(bob.id) == bob
+        assert world.store.announced == []
+
+    async def test_the_last_active_superuser_can_neither_be_deactivated_nor_demoted(self, world: World) -> None:
+        root = await a_superuser(world)
+        await world.has("former@example.org", is_superuser=True, is_active=False)
+        for change in (UserChange(is_active=False), UserChange(is_superuser=False)):
+            with pytest.raises(LastSuperuser):
+                await self.update(world, root, root.user, change)
+        assert (await world.store.user(root.user.id)).administers
+
+    async def test_the_last_superuser_can_be_changed_otherwise(self, world: World) -> None:
+        root = await a_superuser(world)
+        change = UserChange(email=Email("boss@example.org"), is_active=True, is_superuser=True)
+        assert (await self.update(world, root, root.user, change)).email == "boss@example.org"
+
+    async def test_two_superusers_who_demote_each_other_at_once_leave_one(self, world: World) -> None:
+        one, two = await a_superuser(world), await a_superuser(world, "two@example.org")
+        demoted = UserChange(is_superuser=False)
+        results = await asyncio.gather(
+            self.update(world, one, two.user, demoted),
+            self.update(world, two, one.user, demoted),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results if isinstance(result, Exception)] == [LastSuperuser]
+
+    async def test_deactivation_shows_at_once_and_can_be_taken_back(self, world: World) -> None:
+        pair = await world.signed_in(ada := await world.has())
+        root = await a_superuser(world)
+        await self.update(world, root, ada, UserChange(is_active=False))
+        assert not (await world.store.user(ada.id)).is_active
+        await self.update(world, root, ada, UserChange(is_active=True))
+        assert (await world.authenticate(pair.access_token)).user.is_active
+
+
+class TestDeleting:
+    async def test_removes_the_user_with_all_that_is_theirs(self, world: World) -> None:
+        ada = await register(world)
+        await world.do_jobs()
+        await world.actor(ada)
+        await DeleteUser(world.store.begin)(await a_superuser(world), ada.id)
+        with pytest.raises(UserNotFound):
+            await world.store.user(ada.id)
+        assert (world.store.sessions, world.store.refresh_tokens, world.store.mailed_tokens) == ([], [], [])
+
+    async def test_is_for_superusers(self, world: World) -> None:
+        ada = await world.has()
+        with pytest.raises(NotEnoughPrivileges):
+            await DeleteUser(world.store.begin)(Actor(ada, "s"), ada.id)
+
+    async def test_nobody_is_refused(self, world: World) -> None:
+        with pytest.raises(UserNotFound):
+            await DeleteUser(world.store.begin)(await a_superuser(world), 4711)
+
+    async def test_the_last_active_superuser_is_refused_both_ways(self, world: World) -> None:
+        root = await a_superuser(world)
+        await world.has("former@example.org", is_superuser=True, is_active=False)
+        with pytest.raises(LastSuperuser):
+            await DeleteUser(world.store.begin)(root, root.user.id)
+        with pytest.raises(LastSuperuser):
+            await world.delete_own_account(root, password=Password(PASSWORD))
+        assert (await world.store.user(root.user.id)).administers
+
+    async def test_one_of_two_superusers_is_allowed(self, world: World) -> None:
+        one, two = await a_superuser(world), await a_superuser(world, "two@example.org")
+        await DeleteUser(world.store.begin)(one, two.user.id)
+        with pytest.raises(UserNotFound):
+            await world.store.user(two.user.id)
+
+    async def test_ones_own_account_takes_the_password(self, world: World) -> None:
+        actor = await world.actor(await world.has())
+        with pytest.raises(WrongPassword):
+            await world.delete_own_account(actor, password=Password(ANOTHER_PASSWORD))
+        await world.delete_own_account(actor, password=Password(PASSWORD))
+        assert await world.store.identify(actor.session_id) is None
+
+    async def test_frees_the_address_for_another_account(self, world: World) -> None:
+        ada = await world.has()
+        await world.delete_own_account(Actor(ada, "s"), password=Password(PASSWORD))
+        assert (await register(world)).id != ada.id
+
+
+class TestPinging:
+    async def test_is_noted_in_the_background(self, world: World) -> None:
+        ada = await world.has()
+        await PingUser(world.store.begin, world.store, world.clock)(Actor(ada, "s"), ada.id)
+        assert world.store.announced == [UserPinged(ada.id, at=world.clock.now().isoformat())]
+        assert (await world.store.user(ada.id)).last_active is None
+        pinged_at = world.clock.now()
+        world.clock.advance(timedelta(minutes=1))
+        await world.do_jobs()
+        assert (await world.store.user(ada.id)).last_active == pinged_at
+
+    async def test_a_late_ping_never_puts_it_back(self, world: World) -> None:
+        now = world.clock.now()
+        ada = await world.has(last_active=now)
+        async with world.store.begin() as work:
+            work.announce(UserPinged(ada.id, at=(now - timedelta(minutes=5)).isoformat()))
+        await world.do_jobs()
+        assert (await world.store.user(ada.id)).last_active == now
+
+    async def test_of_a_user_who_is_gone_by_then_is_no_error(self, world: World) -> None:
+        async with world.store.begin() as work:
+            work.announce(UserPinged(4711, at=world.clock.now().isoformat()))
+        await world.do_jobs()
+        assert world.outcomes == [("record_activity", "done")]
+
+    async def test_others_is_for_superusers(self, world: World) -> None:
+        ada, bob = await world.has(), await world.has("bob@example.org")
+        ping = PingUser(world.store.begin, world.store, world.clock)
+        for user_id in (bob.id, 4711):
+            with pytest.raises(NotEnoughPrivileges):
+                await ping(Actor(ada, "s"), user_id)
+        root = await a_superuser(world)
+        await ping(root, bob.id)
+        with pytest.raises(UserNotFound):
+            await ping(root, 4711)
+        assert [event.user_id for event in world.store.announced if isinstance(event, UserPinged)] == [bob.id]
