@@ -208,7 +208,9 @@ async def delete_user(
 
 
 @router.post("/{user_id}/ping", responses=errors(*SIGNED_IN, NotEnoughPrivileges, UserNotFound, validated=True))
-async def ping_user(user_id: IdInPath, actor: CurrentActor, ping: Annotated[PingUser, use("ping_user")]) -> Acknowledgement:
+async def ping_user(
+    user_id: IdInPath, actor: CurrentActor, ping: Annotated[PingUser, use("ping_user")]
+) -> Acknowledgement:
     """Note that the user is there. `last_active` follows in the background."""
     await ping(actor, user_id)
     return Acknowledgement(message="Ping recorded")
