@@ -51,21 +51,28 @@ class Worker:
         """Work until `stop` is set; then let what is under way finish, or put it back."""
         stopping = asyncio.create_task(stop.wait())
         scheduled = False
-        while not stop.is_set():
-            try:
-                scheduled = scheduled or await self._schedule()
-                jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=LEASE)
-            except Unavailable:
-                log.warning("the job queue can't be reached; trying again")
-                await asyncio.wait([stopping], timeout=OUTAGE_PAUSE.total_seconds())
-                continue
-            for job in jobs:
-                task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
-            if not jobs or len(self._under_way) >= CONCURRENCY:
-                await self._rest(stopping)
-        await self._wind_up()
+        try:
+            while not stop.is_set():
+                try:
+                    scheduled = scheduled or await self._schedule()
+                    await self._take_up(stopping)
+                except Exception as error:  # whatever it is, the work must go on
+                    known = isinstance(error, Unavailable)
+                    log.warning("the job queue can't be reached; trying again", exc_info=None if known else error)
+                    await asyncio.wait([stopping], timeout=OUTAGE_PAUSE.total_seconds())
+        finally:
+            stopping.cancel()
+            await self._wind_up()
+
+    async def _take_up(self, stopping: asyncio.Task[bool]) -> None:
+        """Start as many jobs as there are, and hands for them; rest if there are none."""
+        jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=LEASE)
+        for job in jobs:
+            task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if not jobs or len(self._under_way) >= CONCURRENCY:
+            await self._rest(stopping)
 
     async def _schedule(self) -> bool:
         for kind in self.schedules:
@@ -87,7 +94,8 @@ class Worker:
             await asyncio.wait(self._under_way, timeout=GRACE.total_seconds())
         for task in self._under_way:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=HEARTBEAT.total_seconds())
 
     async def _work(self, job: Job) -> None:
         """Do one job, keep its lease meanwhile, and say how it ended."""

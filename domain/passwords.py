@@ -8,6 +8,8 @@ from domain.errors import Forbidden, Invalid
 
 SHORTEST: Final = 8
 LONGEST: Final = 100
+LONGEST_RAW: Final = 1000
+"""Characters before they are composed: enough for any 100 letters with their accents."""
 
 
 class WeakPassword(ValueError):
@@ -34,6 +36,8 @@ class Password:
     value: str = field(repr=False)
 
     def __post_init__(self) -> None:
+        if len(self.value) > LONGEST_RAW:
+            object.__setattr__(self, "value", "")  # nobody's password, and composing it would take too long
         object.__setattr__(self, "value", unicodedata.normalize("NFC", self.value))
 
     @classmethod

@@ -95,7 +95,9 @@ def _mailer(settings: Settings) -> Mailer:
     return ConsoleMailer(writer)
 
 
-def _checks(settings: Settings, database: Database, queue: JobQueue) -> Mapping[str, Check]:
+def _checks(
+    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle | NoThrottle
+) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
         revision = await database.schema_revision()
         if revision != head():
@@ -109,10 +111,13 @@ def _checks(settings: Settings, database: Database, queue: JobQueue) -> Mapping[
         "storage": partial(writable, settings.data_dir),
         "jobs": queue_answers,
     }
-    if settings.redis_url is not None:
-        from adapters.limits.throttle import ask_redis  # noqa: PLC0415
 
-        checks["redis"] = partial(ask_redis, settings.redis_url)
+    async def redis_answers() -> None:
+        if not await throttle.redis_answers():
+            raise NotReady("Redis does not answer at REDIS_URL")
+
+    if settings.redis_url is not None:
+        checks["redis"] = redis_answers
     return checks
 
 
@@ -221,7 +226,7 @@ class Container(DeclarativeContainer):
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
-    checks = Singleton(_checks, settings, database, job_queue)
+    checks = Singleton(_checks, settings, database, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
     schema_head = Singleton(head)

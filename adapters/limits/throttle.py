@@ -34,6 +34,9 @@ class NoThrottle:
     async def spend(self, limit: Limit, *key: str) -> None:
         pass
 
+    async def redis_answers(self) -> bool:
+        return True
+
     async def close(self) -> None:
         pass
 
@@ -91,6 +94,17 @@ class MovingWindowThrottle:
             raise _refusal(shared.reset_time if shared else time.time() + item.get_expiry())
         if not await counters.local.hit(item, name):
             raise _refusal((await counters.local.get_window_stats(item, name)).reset_time)
+
+    async def redis_answers(self) -> bool:
+        """Whether Redis is to be had now; without a `redis_url` there is nothing that could be away."""
+        redis = (await self._counters()).redis
+        if redis is None:
+            return True
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                return await redis.limiter.storage.check()
+        except TimeoutError:
+            return False
 
     async def close(self) -> None:
         """Let go of the connections to Redis."""

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.rows import MailedTokenRow
+from adapters.persistence.rows import MailedTokenRow, UserRow
 from adapters.persistence.statements import Row, Statement
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.users import Email, UserId
@@ -18,7 +18,13 @@ _BY_HASH: Final = select(*_COLUMNS).where(col(MailedTokenRow.token_hash) == bind
 
 ADD: Final = Statement(insert(MailedTokenRow).values({name: bindparam(name) for name in FIELDS}))
 FIND: Final = Statement(_BY_HASH)
-LOCK: Final = Statement(_BY_HASH.with_for_update())
+LOCK: Final = Statement(
+    select(*_COLUMNS)
+    .select_from(UserRow)  # first, so that it is locked first: everybody locks the user before their tokens
+    .join(MailedTokenRow, col(MailedTokenRow.user_id) == col(UserRow.id))
+    .where(col(MailedTokenRow.token_hash) == bindparam("hash"))
+    .with_for_update()
+)
 PROLONG: Final = Statement(
     update(MailedTokenRow)
     .where(col(MailedTokenRow.token_hash) == bindparam("hash"))

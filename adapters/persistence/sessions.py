@@ -29,6 +29,8 @@ SAVE: Final = Statement(
 ADD_TOKEN: Final = Statement(insert(RefreshTokenRow).values({name: bindparam(name) for name in TOKEN_FIELDS}))
 FIND_BY_TOKEN: Final = Statement(
     select(*_SESSION, *_TOKEN)
+    .select_from(UserRow)  # first, so that it is locked first: everybody locks user, session, token in this order
+    .join(SessionRow, col(SessionRow.user_id) == col(UserRow.id))
     .join(RefreshTokenRow, col(RefreshTokenRow.session_id) == col(SessionRow.id))
     .where(col(RefreshTokenRow.token_hash) == bindparam("hash"))
     .with_for_update()

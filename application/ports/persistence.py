@@ -44,7 +44,7 @@ class Sessions(Protocol):
     async def save(self, session: Session) -> None: ...
 
     async def find_by_refresh_token(self, token_hash: str) -> tuple[Session, RefreshToken] | None:
-        """The token and its session, kept from others until this transaction ends."""
+        """The token and its session, kept from others until this transaction ends, as their user is."""
 
     async def add_refresh_token(self, token: RefreshToken) -> None: ...
 
@@ -69,7 +69,7 @@ class MailedTokens(Protocol):
         """
 
     async def find(self, token_hash: str) -> MailedToken | None:
-        """The token, kept from others until this transaction ends."""
+        """The token, kept from others until this transaction ends, as its user is."""
 
     async def mark_dead(self, token: MailedToken) -> None: ...
 

@@ -114,12 +114,14 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
     """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
     database = container.database()
     await database.open()
+    preparing = asyncio.create_task(asyncio.to_thread(container.tokens().prepare))
     stop = asyncio.Event()
     worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
     try:
         yield
     finally:
         stop.set()
+        await preparing
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
         await container.throttle().close()

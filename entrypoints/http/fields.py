@@ -12,6 +12,8 @@ from domain.passwords import Password, WeakPassword
 from domain.users import Email
 
 GREATEST_ID: Final = 2**63 - 1
+LONGEST_ADDRESS: Final = 1000
+"""Characters before it is composed."""
 ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -55,6 +57,8 @@ def parse_email(text: str) -> Email:
     from email_validator import validate_email  # noqa: PLC0415 - takes a while to load
 
     try:
+        if len(text) > LONGEST_ADDRESS:
+            raise ValueError("too long to be looked at")
         return Email(validate_email(text, check_deliverability=False, strict=True).normalized)
     except ValueError:
         raise ValueError("must be an email address, such as ada@example.org") from None

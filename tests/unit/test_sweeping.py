@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from application.jobs import RETRY_DELAYS
 from application.sweeping import BATCH, REMEMBERED
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
@@ -56,25 +57,30 @@ async def test_an_expired_mailed_token_is_remembered_longer_than_its_mail_is_ret
     assert world.store.mailed_tokens == []
 
 
+def test_a_mail_is_not_retried_for_longer_than_its_token_is_remembered() -> None:
+    assert 1.2 * sum(RETRY_DELAYS, timedelta()) < REMEMBERED
+
+
 async def test_any_number_goes_in_batches(world: World) -> None:
     ada = await world.has()
-    number = 2 * BATCH + 1
     past = timedelta(seconds=-1)
-    expired = world.clock.now() - REMEMBERED
+    forgotten = world.clock.now() - REMEMBERED
     async with world.store.begin() as work:
         await work.sessions.add(a_session(ada, "live", world, ends_in=timedelta(days=1)))
-        for n in range(number):
+        for n in range(2 * BATCH + 1):
             await work.sessions.add(a_session(ada, f"s{n}", world, ends_in=past))
             await work.sessions.add_refresh_token(
                 RefreshToken(token_hash=f"r{n}", session_id="live", expires_at=world.clock.now() + past)
             )
-    for n in range(number):
-        token = MailedToken(
-            token_hash=f"m{n}", user_id=ada.id, purpose=Purpose.VERIFY_EMAIL, email=ada.email, expires_at=expired
-        )
-        if n % 100 == 0:  # the others would make no difference but time
-            async with world.store.begin() as work:
-                await work.mailed_tokens.replace(token)
+            await work.mailed_tokens.replace(
+                MailedToken(
+                    token_hash=f"m{n}",
+                    user_id=ada.id,
+                    purpose=Purpose.VERIFY_EMAIL,
+                    email=ada.email,
+                    expires_at=forgotten,
+                )
+            )
     await sweep(world)
     assert [session.id for session in world.store.sessions] == ["live"]
     assert (world.store.refresh_tokens, world.store.mailed_tokens) == ([], [])

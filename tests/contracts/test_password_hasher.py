@@ -1,0 +1,244 @@
+"""What every password hasher promises, then what bcrypt adds."""
+
+import asyncio
+import os
+import sys
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+
+import bcrypt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.security.bcrypt_hasher import BcryptHasher
+from application.ports.security import PasswordHasher
+from domain.errors import Unavailable
+from domain.passwords import Password
+from tests.fakes.passwords import PlainHasher
+
+CHEAPEST = 4
+PASSWORD = Password("Correct Horse 1")
+CAFE = "Café Zürich 1"
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., BcryptHasher]]:
+    made: list[BcryptHasher] = []
+
+    def make(rounds: int = CHEAPEST, **options: int) -> BcryptHasher:
+        made.append(BcryptHasher(rounds, **options))
+        return made[-1]
+
+    yield make
+    for hasher in made:
+        hasher.close()
+
+
+Make = Callable[..., BcryptHasher]
+
+
+@pytest.fixture(params=["bcrypt", "fake"])
+def hasher(request: pytest.FixtureRequest, make: Make) -> PasswordHasher:
+    return PlainHasher() if request.param == "fake" else make()
+
+
+class TestEveryHasher:
+    async def test_the_password_is_verified_and_another_is_not(self, hasher: PasswordHasher) -> None:
+        hashed = await hasher.hash(PASSWORD)
+        assert await hasher.verify(PASSWORD, hashed)
+        assert not await hasher.verify(Password("Correct Horse 2"), hashed)
+
+    async def test_without_a_hash_no_password_is_right(self, hasher: PasswordHasher) -> None:
+        assert not await hasher.verify(PASSWORD, None)
+
+    async def test_a_new_hash_is_not_outdated_and_does_not_hold_the_password(self, hasher: PasswordHasher) -> None:
+        hashed = await hasher.hash(PASSWORD)
+        assert not hasher.is_outdated(hashed)
+        assert PASSWORD.value not in hashed
+
+    @pytest.mark.parametrize("length", [54, 55, 71, 72, 73, 99])
+    async def test_twins_that_differ_only_in_the_last_character_are_told_apart(
+        self, hasher: PasswordHasher, length: int
+    ) -> None:
+        hashed = await hasher.hash(Password("Aa1" + "x" * (length - 3) + "y"))
+        assert await hasher.verify(Password("Aa1" + "x" * (length - 3) + "y"), hashed)
+        assert not await hasher.verify(Password("Aa1" + "x" * (length - 3) + "z"), hashed)
+        assert not await hasher.verify(Password("Aa1" + "x" * (length - 3)), hashed)
+
+    async def test_what_follows_a_nul_counts(self, hasher: PasswordHasher) -> None:
+        hashed = await hasher.hash(Password("Aa1\0secret"))
+        assert await hasher.verify(Password("Aa1\0secret"), hashed)
+        assert not await hasher.verify(Password("Aa1\0public"), hashed)
+        assert not await hasher.verify(Password("Aa1"), hashed)
+
+    async def test_two_ways_to_type_an_accent_are_one_password(self, hasher: PasswordHasher) -> None:
+        composed, decomposed = unicodedata.normalize("NFC", CAFE), unicodedata.normalize("NFD", CAFE)
+        assert composed != decomposed
+        assert await hasher.verify(Password(decomposed), await hasher.hash(Password(composed)))
+        assert await hasher.verify(Password(composed), await hasher.hash(Password(decomposed)))
+        assert not await hasher.verify(Password("Cafe Zurich 1"), await hasher.hash(Password(composed)))
+
+    async def test_a_megabyte_in_place_of_a_password_is_just_wrong(self, hasher: PasswordHasher) -> None:
+        hashed = await hasher.hash(PASSWORD)
+        assert not await hasher.verify(Password(PASSWORD.value + "x" * 1_000_000), hashed)
+        assert not await hasher.verify(Password("é" * 1_000_000), None)
+
+
+class TestBcrypt:
+    async def test_each_hash_has_its_own_salt(self, make: Make) -> None:
+        hasher = make()
+        assert len({await hasher.hash(PASSWORD) for _ in range(20)}) == 20
+
+    async def test_the_stored_text_names_scheme_and_cost_and_is_short(self, make: Make) -> None:
+        hashed = await make().hash(Password("x" * 100))
+        assert hashed.startswith("portico1$2b$04$")
+        assert len(hashed) == len("portico1") + 60
+
+    async def test_a_hash_at_another_cost_is_verified_and_outdated(self, make: Make) -> None:
+        weak, strong = make(4), make(5)
+        for maker, other in ((weak, strong), (strong, weak)):
+            hashed = await maker.hash(PASSWORD)
+            assert other.is_outdated(hashed)
+            assert await other.verify(PASSWORD, hashed)
+
+    @pytest.mark.parametrize("version", ["2a", "2b", "2y"])
+    async def test_a_plain_bcrypt_hash_from_elsewhere_is_verified_and_outdated(self, make: Make, version: str) -> None:
+        imported = bcrypt.hashpw(PASSWORD.value.encode(), bcrypt.gensalt(CHEAPEST)).decode().replace("2b", version, 1)
+        hasher = make()
+        assert await hasher.verify(PASSWORD, imported)
+        assert not await hasher.verify(Password("Correct Horse 2"), imported)
+        assert hasher.is_outdated(imported)
+
+    async def test_a_plain_hash_of_a_long_password_is_verified_from_72_bytes_as_where_it_was_made(
+        self, make: Make
+    ) -> None:
+        long = "é" * 35 + "Aa1" + "x" * 20
+        imported = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(CHEAPEST)).decode()
+        assert await make().verify(Password(long), imported)
+        assert not await make().verify(Password("E" + long[1:]), imported)
+
+    async def test_a_plain_hash_is_not_opened_by_what_is_stored_for_the_new_scheme(self, make: Make) -> None:
+        hasher = make()
+        hashed = await hasher.hash(PASSWORD)
+        assert not await hasher.verify(PASSWORD, hashed.removeprefix("portico1"))
+        assert not await hasher.verify(Password(hashed), hashed)
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            "",
+            "$",
+            "!",
+            "portico1",
+            "portico1$",
+            "portico1$2b$04$short",
+            "portico2$2b$04$" + "." * 53,
+            "$2b$99$",
+            "é",
+            "\ud800",
+        ],
+        ids=ascii,
+    )
+    async def test_a_text_that_is_no_hash_is_right_for_no_password(self, make: Make, broken: str) -> None:
+        assert not await make().verify(PASSWORD, broken)
+
+    @pytest.mark.parametrize("rounds", [3, 32])
+    def test_a_cost_that_bcrypt_does_not_know_is_refused_at_once(self, make: Make, rounds: int) -> None:
+        with pytest.raises(ValueError, match="4 to 31"):
+            make(rounds)
+
+    @given(st.text(alphabet=st.characters(), max_size=200), st.text(alphabet=st.characters(), max_size=200))
+    @settings(max_examples=50, deadline=None)
+    def test_any_two_texts_are_one_password_only_if_they_are_equal(self, one: str, other: str) -> None:
+        async def agree() -> bool:
+            hasher = BcryptHasher(CHEAPEST, threads=1)
+            try:
+                return await hasher.verify(Password(other), await hasher.hash(Password(one)))
+            finally:
+                hasher.close()
+
+        assert asyncio.run(agree()) == (Password(one) == Password(other))
+
+
+class Gate:
+    """Keeps a hasher's threads busy until it is opened."""
+
+    def __init__(self, hasher: BcryptHasher, threads: int) -> None:
+        self._open = threading.Event()
+        self._entered = threading.Semaphore(0)
+        self._futures: list[Future[bool]] = [hasher._threads.submit(self._wait) for _ in range(threads)]
+        for _ in range(threads):
+            assert self._entered.acquire(timeout=30)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _wait(self) -> bool:
+        self._entered.release()
+        return self._open.wait(timeout=60)
+
+
+class TestItsThreads:
+    async def test_the_event_loop_goes_on_while_a_hash_is_made(self, make: Make) -> None:
+        hashing = asyncio.create_task(make(11).hash(PASSWORD))
+        turns = 0
+        while not hashing.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert (await hashing).startswith("portico1$2b$11$")
+        assert turns > 100
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+    async def test_its_threads_give_way_to_all_others(self, make: Make) -> None:
+        await make().hash(PASSWORD)
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("password-hash")]
+        assert threads
+        for thread in threads:
+            assert thread.native_id is not None
+            assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == 15
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
+
+    async def test_no_more_than_the_bound_wait_and_one_that_gives_up_makes_room(self, make: Make) -> None:
+        hasher = make(threads=1, waiting=1)
+        gate = Gate(hasher, threads=1)
+        waiting = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await hasher.verify(PASSWORD, None)
+        waiting.pop().cancel()
+        await asyncio.sleep(0)
+        late = asyncio.create_task(hasher.verify(PASSWORD, None))
+        gate.open()
+        assert await late is False
+        assert hasher.is_outdated(await waiting[0]) is False
+
+    async def test_places_are_free_again_after_use(self, make: Make) -> None:
+        hasher = make(threads=1, waiting=0)
+        for _ in range(5):
+            assert not await hasher.verify(PASSWORD, None)
+
+    async def test_whoever_gives_up_is_cancelled_and_nobody_else(self, make: Make) -> None:
+        hasher = make(threads=1)
+        gate = Gate(hasher, threads=1)
+        first, second = (asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        gate.open()
+        assert await hasher.verify(PASSWORD, await second)
+
+    async def test_closing_gives_up_what_waits_and_accepts_no_more(self, make: Make) -> None:
+        hasher = make(threads=1)
+        gate = Gate(hasher, threads=1)
+        waiting = asyncio.create_task(hasher.hash(PASSWORD))
+        await asyncio.sleep(0)
+        hasher.close()
+        with pytest.raises(Unavailable):
+            await waiting
+        with pytest.raises(Unavailable):
+            await hasher.hash(PASSWORD)
+        gate.open()

@@ -1,0 +1,101 @@
+"""A throwaway Redis for one test: on a unix socket, without a file of data, gone afterwards."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+HOW_TO_GET: Final = "no Redis on this machine: `apt-get install redis-server`"
+STARTING_SECONDS: Final = 20
+
+
+class RedisUnavailable(Exception):
+    """No server can be had; says in one line why, or how to get one."""
+
+
+class RedisServer:
+    """`with RedisServer() as server:` starts one, and ends it whatever happened. Raises `RedisUnavailable`."""
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="portico-redis-"))
+        self._socket = self._directory / "redis.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address, as redis-py and `REDIS_URL` take it; the same after each start."""
+        return f"unix://{self._socket}"
+
+    def start(self) -> None:
+        """Return when the server answers. It starts empty. Raises `RedisUnavailable`."""
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RedisUnavailable(HOW_TO_GET)
+        self._socket.unlink(missing_ok=True)
+        options = f"--port 0 --unixsocket {self._socket} --dir {self._directory} --appendonly no".split()
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, *options, "--save", ""], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + STARTING_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RedisUnavailable(f"redis-server didn't start: {(self._directory / 'log').read_text()[-500:]}")
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would; return when it is gone. Does nothing if it isn't running."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=STARTING_SECONDS)
+            self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open and new ones are taken, but nothing is answered until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def keys(self) -> set[str]:
+        """The names of all keys that it holds."""
+        with self._client() as client:
+            return {key.decode() for key in client.scan_iter()}
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._directory)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self._directory)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise RuntimeError("the server isn't running")
+        os.kill(self._process.pid, number)
+
+    def _client(self) -> Redis:
+        return Redis.from_url(self.url, socket_timeout=STARTING_SECONDS)
+
+    def _answers(self) -> bool:
+        with self._client() as client:
+            try:
+                return bool(client.ping())
+            except (RedisError, OSError):
+                return False
