@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.mailed_tokens import RedeemMailedToken
 from application.passwords import ConfirmPassword
 from application.ports.persistence import Begin, Reads
-from application.ports.throttle import Limit, Throttle
+from application.ports.throttle import Limit, Throttle, counted_as
 from domain.errors import InvalidToken
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
 from domain.mailed_tokens import Purpose
@@ -41,7 +41,7 @@ class ResendVerification:
     throttle: Throttle
 
     async def __call__(self, email: Email, *, client: str) -> None:
-        await self.throttle.spend(Limit.RESEND_VERIFICATION, client)
+        await self.throttle.spend(Limit.RESEND_VERIFICATION, counted_as(client))
         async with self.begin() as work:
             work.announce(VerificationRequested(email))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.ports.persistence import Begin, Work
 from application.ports.security import BreachedPasswords, PasswordHasher
-from application.ports.throttle import Limit, Throttle
+from application.ports.throttle import Limit, Throttle, counted_as
 from domain.errors import InvalidToken
 from domain.events import PasswordChanged, PasswordResetRequested
 from domain.mailed_tokens import Purpose
@@ -42,7 +42,7 @@ class ConfirmPassword:
         await self.throttle.check(*spending)
 
 
-async def _set_password(work: Work, user: User, password_hash: str, *, keep_session: str | None) -> None:
+async def set_password(work: Work, user: User, password_hash: str, *, keep_session: str | None) -> None:
     """What every change of a password does: other sessions end, links that could take the account away again die,
     and its owner is told."""
     user.password_hash = password_hash
@@ -71,7 +71,7 @@ class ChangePassword:
             user = await work.users.get(actor.user.id)
             if user.password_hash != actor.user.password_hash:
                 raise WrongPassword  # it was changed while this one was being checked
-            await _set_password(work, user, password_hash, keep_session=actor.session_id)
+            await set_password(work, user, password_hash, keep_session=actor.session_id)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ForgotPassword:
     throttle: Throttle
 
     async def __call__(self, email: Email, *, client: str) -> None:
-        await self.throttle.spend(Limit.FORGOTTEN_PASSWORD, client)
+        await self.throttle.spend(Limit.FORGOTTEN_PASSWORD, counted_as(client))
         async with self.begin() as work:
             work.announce(PasswordResetRequested(email))
 
@@ -110,4 +110,4 @@ class ResetPassword:
             user = await work.users.get(stored.user_id)
             if user.email != stored.email:
                 raise InvalidToken  # the address was changed after the mail went out
-            await _set_password(work, user, password_hash, keep_session=None)
+            await set_password(work, user, password_hash, keep_session=None)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.security import AccessTokens, PasswordHasher, Secrets
-from application.ports.throttle import Limit, Throttle
+from application.ports.throttle import Limit, Throttle, counted_as
 from domain.passwords import Password
 from domain.sessions import (
     InvalidAccessToken,
@@ -129,8 +129,9 @@ class SignIn:
 
     async def _authenticated(self, email: str, password: Password, device: Device) -> User:
         account = _account(email)
-        both = (Limit.SIGN_IN_ADDRESS_AND_ACCOUNT, device.ip, account or email)
-        address = (Limit.SIGN_IN_ADDRESS, device.ip)
+        client = counted_as(device.ip)
+        both = (Limit.SIGN_IN_ADDRESS_AND_ACCOUNT, client, account or email)
+        address = (Limit.SIGN_IN_ADDRESS, client)
         await self._check(both, address)
         user = await self.reads.user_by_email(account) if account else None
         right = await self.hasher.verify(password, user.password_hash if user else None)

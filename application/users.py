@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from application.passwords import ConfirmPassword, HashNewPassword
+from application.passwords import ConfirmPassword, HashNewPassword, set_password
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
-from application.ports.throttle import Limit, Throttle
+from application.ports.throttle import Limit, Throttle, counted_as
 from domain.events import UserPinged, UserRegistered, VerificationRequested
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
@@ -31,7 +31,7 @@ class RegisterUser:
     async def __call__(self, *, email: Email, password: Password, full_name: str | None, client: str) -> User:
         if not self.registration_open:
             raise RegistrationClosed
-        await self.throttle.spend(Limit.REGISTRATION, client)
+        await self.throttle.spend(Limit.REGISTRATION, counted_as(client))
         password_hash = await self.hash_new_password(password)  # slow on purpose: never inside a transaction
         now = self.clock.now()
         async with self.begin() as work:
@@ -64,10 +64,10 @@ class CreateSuperuser:
                 user.is_superuser = user.is_verified = True
                 return await work.users.add(user)
             user.is_superuser = user.is_active = True
-            if password_hash is not None:
-                user.password_hash = password_hash
-                await work.sessions.revoke_all(user.id)
-            await work.users.save(user)
+            if password_hash is None:
+                await work.users.save(user)
+            else:
+                await set_password(work, user, password_hash, keep_session=None)
             return user
 
 

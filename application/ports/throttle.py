@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Protocol
 
 
@@ -21,6 +22,20 @@ class Limit(Enum):
     REGISTRATION = Allowance(60, timedelta(hours=1))
     RESEND_VERIFICATION = Allowance(60, timedelta(hours=1))
     FORGOTTEN_PASSWORD = Allowance(60, timedelta(hours=1))
+
+
+def counted_as(client: str) -> str:
+    """The address that attempts of this client are counted against: with IPv6 the /64 network, which is what one
+    party has, so that nobody gets a fresh allowance with each of its addresses."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, IPv4Address):
+        return client
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, 64), strict=False))
 
 
 class Throttle(Protocol):
