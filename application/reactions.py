@@ -13,8 +13,12 @@ from domain.events import (
     EmailChanged,
     EmailChangeRequested,
     Event,
+    ItemCreated,
+    ItemDeleted,
+    ItemUpdated,
     PasswordChanged,
     PasswordResetRequested,
+    UserDeleted,
     UserPinged,
     UserRegistered,
     VerificationRequested,
@@ -28,6 +32,10 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
     UserPinged: ["record_activity"],
+    UserDeleted: ["remove_items_of_user"],
+    ItemCreated: [],
+    ItemUpdated: [],
+    ItemDeleted: [],
 }
 
 

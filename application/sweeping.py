@@ -8,6 +8,7 @@ from typing import Final
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
+from domain.idempotency import KEPT
 
 BATCH: Final = 500
 """Rows a transaction removes at most, so that none of them lasts long."""
@@ -23,12 +24,20 @@ async def _sweep_mailed_tokens(work: Work, now: datetime) -> int:
     return await work.mailed_tokens.sweep(now - REMEMBERED, limit=BATCH)
 
 
-SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (_sweep_sessions, _sweep_mailed_tokens)
+async def _sweep_answers(work: Work, now: datetime) -> int:
+    return await work.answers.sweep(now - KEPT, limit=BATCH)
+
+
+SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (
+    _sweep_sessions,
+    _sweep_mailed_tokens,
+    _sweep_answers,
+)
 
 
 @dataclass(frozen=True)
 class SweepExpired:
-    """Remove expired sessions, refresh tokens and mailed tokens, in batches."""
+    """Remove expired sessions, refresh tokens, mailed tokens and kept answers, in batches."""
 
     begin: Begin
     clock: Clock

@@ -8,7 +8,7 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.throttle import Limit, Throttle, counted_as
-from domain.events import UserPinged, UserRegistered, VerificationRequested
+from domain.events import UserDeleted, UserPinged, UserRegistered, VerificationRequested
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
 from domain.search import words
@@ -161,6 +161,7 @@ async def _delete(work: Work, user_id: int) -> None:
     if await work.users.lock_active_superusers() == {user_id}:
         raise LastSuperuser
     await work.users.delete(user_id)
+    work.announce(UserDeleted(user_id))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,10 @@ class Conflict(Refusal):
     """It would contradict what is already so."""
 
 
+class PreconditionFailed(Refusal):
+    """It is not as the one who asks demands it to be."""
+
+
 class Unavailable(Refusal):
     """A part that is needed can't be reached now; the same request may succeed later."""
 

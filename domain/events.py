@@ -49,6 +49,29 @@ class UserPinged:
     """RFC 3339, UTC."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserDeleted:
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCreated:
+    item_id: int
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUpdated:
+    item_id: int
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDeleted:
+    item_id: int
+    owner_id: int
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -57,4 +80,8 @@ Event = (
     | EmailChangeRequested
     | EmailChanged
     | UserPinged
+    | UserDeleted
+    | ItemCreated
+    | ItemUpdated
+    | ItemDeleted
 )

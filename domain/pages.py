@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
+
+Key = tuple[int | str | datetime, ...]
+"""Where a row stands in a list: what the list is sorted by, down to the id, which no two rows share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,7 @@ class PageRequest:
 
     limit: int = 10
     skip: int = 0
-    after: int | None = None
+    after: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +26,4 @@ class Page(Generic[T_co]):
 
     items: Sequence[T_co]
     total: int | None
-    next_key: int | None
+    next_key: Key | None

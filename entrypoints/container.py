@@ -23,7 +23,7 @@ from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
-from application import email_addresses, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
@@ -209,6 +209,14 @@ class Container(DeclarativeContainer):
     delete_own_account = Singleton(users.DeleteOwnAccount, begin, confirm_password)
     ping_user = Singleton(users.PingUser, begin, reads, clock)
 
+    # Items
+    do_once = Singleton(idempotency.DoOnce, begin, reads, clock)
+    create_item = Singleton(items.CreateItem, begin, clock)
+    get_item = Singleton(items.GetItem, reads)
+    list_items = Singleton(items.ListItems, reads)
+    edit_item = Singleton(items.EditItem, begin, clock)
+    delete_item = Singleton(items.DeleteItem, begin)
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -220,6 +228,7 @@ class Container(DeclarativeContainer):
         mail_email_change_requested=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGE_REQUESTED),
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
         record_activity=Singleton(users.RecordActivity, begin),
+        remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
     schedules = Object({"sweep_expired": timedelta(hours=1)})

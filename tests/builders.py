@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
     MailEmailChange,
@@ -177,6 +178,7 @@ class World:
             "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
             "record_activity": RecordActivity(self.store.begin),
+            "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, desc
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -87,6 +87,47 @@ class MailedTokenRow(SQLModel, table=True):
     email: str = Field(sa_column=Column(String(254), nullable=False))
     expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
     dead: bool
+
+
+BY_CODE_POINT = String(255).with_variant(String(255, collation="C"), "postgresql")
+"""Text that every database sorts alike, and as Python does."""
+
+
+class ItemRow(SQLModel, table=True):
+    """An owner is no foreign key: deleting one with a million items must not be one endless transaction.
+
+    The items of a deleted user are removed afterwards, in batches; `ADD` in `items.py` sees to it that none is added.
+    """
+
+    __tablename__ = "items"
+    __table_args__ = (
+        Index("ix_items_owner_id_created_at_id", "owner_id", desc("created_at"), desc("id")),
+        Index("ix_items_owner_id_updated_at_id", "owner_id", desc("updated_at"), desc("id")),
+        Index("ix_items_owner_id_title_id", "owner_id", "title", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    title: str = Field(sa_column=Column(BY_CODE_POINT, nullable=False))
+    description: str | None = Field(sa_column=Column(Text))
+    owner_id: int = Field(sa_column=Column(BigId, nullable=False))
+    version: int
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    updated_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    search: str = Field(sa_column=Column(Text, nullable=False))
+    """Title and description as they are searched: see `domain.search.folded`."""
+
+
+class AnswerRow(SQLModel, table=True):
+    """What was answered under an idempotency key. Those of a deleted user are swept when they expire."""
+
+    __tablename__ = "answers"
+
+    user_id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
+    key: str = Field(sa_column=Column(String(255), primary_key=True))
+    fingerprint: str = Field(sa_column=Column(String(64), nullable=False))
+    answer: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
 
 
 class JobRow(SQLModel, table=True):

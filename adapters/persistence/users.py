@@ -157,6 +157,6 @@ async def page_of_users(
         counted = await database.first(count, **values)
         total = counted[0] if counted else 0
     else:
-        rows = await database.all(after_key, limit=request.limit + 1, after=request.after, **values)
+        rows = await database.all(after_key, limit=request.limit + 1, after=request.after[0], **values)
     users = [user_of(row) for row in rows[: request.limit]]
-    return Page(users, total, users[-1].id if len(rows) > request.limit else None)
+    return Page(users, total, (users[-1].id,) if len(rows) > request.limit else None)

@@ -7,7 +7,9 @@ from typing import Final
 
 from sqlalchemy import literal, select
 
+from adapters.persistence.answers import SqlAnswers, find_answer
 from adapters.persistence.database import JOBS, Database, Transaction
+from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
@@ -17,10 +19,12 @@ from application.ports.clock import Clock
 from application.ports.jobs import NewJob
 from application.reactions import jobs_for
 from domain.events import Event
+from domain.idempotency import KeptAnswer
+from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.sessions import Session
-from domain.users import Actor, Email, User, UserNotFound
+from domain.users import Actor, Email, User, UserId, UserNotFound
 
 PING: Final = Statement(select(literal(1)))
 
@@ -32,6 +36,8 @@ class SqlWork:
         self.users = SqlUsers(transaction, clock)
         self.sessions = SqlSessions(transaction)
         self.mailed_tokens = SqlMailedTokens(transaction)
+        self.items = SqlItems(transaction)
+        self.answers = SqlAnswers(transaction)
         self.announced: list[NewJob] = []
 
     def announce(self, event: Event) -> None:
@@ -78,6 +84,15 @@ class SqlReads:
 
     async def mailed_token(self, token_hash: str) -> MailedToken | None:
         return await find_mailed_token(self._database, token_hash)
+
+    async def item(self, item_id: int) -> Item:
+        return await find_item(self._database, item_id)
+
+    async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
+        return await page_of_items(self._database, owner_id, request, sort=sort, words=words)
+
+    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+        return await find_answer(self._database, user_id, key)
 
     async def ping(self) -> None:
         await self._database.first(PING)

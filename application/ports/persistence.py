@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.events import Event
+from domain.idempotency import KeptAnswer
+from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
 from domain.sessions import RefreshToken, Session
@@ -80,6 +82,42 @@ class MailedTokens(Protocol):
         """Remove up to `limit` tokens that have expired; how many there were."""
 
 
+class Items(Protocol):
+    """The items, inside a transaction. `get` keeps others from changing the row until it ends."""
+
+    async def add(self, item: Item) -> Item:
+        """Store a new item and give it its id. Its owner can't be deleted until this transaction ends.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, item_id: int) -> Item:
+        """Raises `ItemNotFound`."""
+
+    async def save(self, item: Item) -> None: ...
+
+    async def delete(self, item_id: int) -> None: ...
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> int:
+        """Remove up to `limit` items of that user; how many there were."""
+
+
+class Answers(Protocol):
+    """What was answered under an idempotency key, inside a transaction."""
+
+    async def add(self, answer: KeptAnswer) -> None:
+        """Keep the answer. Waits for a transaction that is doing so under the same key of the same user.
+
+        Raises `AnswerAlreadyKept`; this transaction is then of no more use.
+        """
+
+    async def forget(self, answer: KeptAnswer) -> None:
+        """Remove this answer, and no other one under its key."""
+
+    async def sweep(self, before: datetime, *, limit: int) -> int:
+        """Remove up to `limit` answers that were kept at that time or earlier; how many there were."""
+
+
 class Work(Protocol):
     """One transaction: leaving the block commits, an exception undoes all of it.
 
@@ -89,6 +127,8 @@ class Work(Protocol):
     users: Users
     sessions: Sessions
     mailed_tokens: MailedTokens
+    items: Items
+    answers: Answers
 
     def announce(self, event: Event) -> None:
         """Write the event down in this transaction; its reactions follow after the commit."""
@@ -116,6 +156,15 @@ class Reads(Protocol):
         """The live sessions of that user, last used first."""
 
     async def mailed_token(self, token_hash: str) -> MailedToken | None: ...
+
+    async def item(self, item_id: int) -> Item:
+        """Raises `ItemNotFound`."""
+
+    async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
+        """The items of that user; each of the words is in the title or the description, in any case."""
+
+    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+        """What is kept under that key of that user, expired or not."""
 
     async def ping(self) -> None:
         """Return when the database answers. Raises `Unavailable`."""

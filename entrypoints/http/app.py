@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, operations, pages, users
+from entrypoints.http import auth, items, operations, pages, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation
@@ -21,6 +21,7 @@ DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 EXPOSED = [
     "X-Request-ID",
     "ETag",
+    "Idempotency-Replayed",
     "Location",
     "Retry-After",
     "Tus-Resumable",
@@ -32,6 +33,8 @@ EXPOSED = [
     "Upload-Expires",
     "Portico-File-Id",
 ]
+ROUTERS = (users.router, auth.router, items.router)
+"""What is under the API's path."""
 
 
 class Cors(CORSMiddleware):
@@ -65,7 +68,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
     app.state.container = container
     app.include_router(operations.router)
     app.include_router(pages.router)
-    for router in (users.router, auth.router):
+    for router in ROUTERS:
         app.include_router(router, prefix=settings.api_v1_str)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
@@ -94,7 +97,8 @@ def _collections(prefix: str) -> dict[str, str]:
     """Each collection's path without its slash, and with it."""
     paths = {
         f"{prefix}{route.path}"
-        for route in users.router.routes
+        for router in ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute) and route.path.endswith("/")
     }
     return {path.removesuffix("/"): path for path in paths}

@@ -19,6 +19,7 @@ SIGNED_IN: Final = (NotAuthenticated, InvalidAccessToken, InactiveUser)
 TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
+    {"name": "items", "description": "The model of an owned resource: each user has their own."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
 

@@ -1,19 +1,30 @@
 """How lists are asked for and answered."""
 
-import re
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Final, Generic, TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from hmac import compare_digest
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
+from pydantic_core import PydanticCustomError
 
-from domain.pages import Page, PageRequest
-from entrypoints.http.fields import GREATEST_ID, ID
+from application.ports.security import Secrets
+from domain.pages import Key, Page, PageRequest
+from domain.search import words
+from entrypoints.http.dependencies import use
+from entrypoints.http.fields import GREATEST_ID, Text
 
 T = TypeVar("T")
 
-CURSOR: Final = re.compile(rb"after:(" + ID.pattern.encode() + rb")")
+MOST_WORDS: Final = 10
+LONGEST_CURSOR: Final = 4000
+"""Characters: enough for a title of 255 characters, each of them written as an escape."""
+MAC: Final = 22
+"""Characters of a cursor's signature, 6 bits each."""
 
 
 class ListResponse(BaseModel, Generic[T]):
@@ -27,44 +38,81 @@ class ListResponse(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
-def page_response(page: Page[object], items: list[T], request: PageRequest) -> ListResponse[T]:
-    """The page as it is answered."""
-    total = page.total
-    return ListResponse(
-        items=items,
-        total=total,
-        page=None if total is None else request.skip // request.limit + 1,
-        size=request.limit,
-        pages=None if total is None else -(-total // request.limit),
-        next_cursor=None if page.next_key is None else _cursor(page.next_key),
-    )
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page is asked for. A cursor holds for the list that gave it, by its name and how it is sorted."""
+
+    limit: int
+    skip: int
+    cursor: str | None
+    secrets: Secrets
+
+    def request(self, *name: str) -> PageRequest:
+        """The page of that list. Raises a 422 for a cursor that this list did not give."""
+        after = None if self.cursor is None else self._key(self.cursor, name)
+        return PageRequest(limit=self.limit, skip=self.skip, after=after)
+
+    def response(self, page: Page[object], items: list[T], *name: str) -> ListResponse[T]:
+        """The page of that list as it is answered."""
+        total = page.total
+        return ListResponse(
+            items=items,
+            total=total,
+            page=None if total is None else self.skip // self.limit + 1,
+            size=self.limit,
+            pages=None if total is None else -(-total // self.limit),
+            next_cursor=None if page.next_key is None else self._cursor(name, page.next_key),
+        )
+
+    def _cursor(self, name: tuple[str, ...], key: Key) -> str:
+        text = json.dumps([name, key], default=_moment_as_json, separators=(",", ":"))
+        payload = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return self._mac(payload) + payload
+
+    def _key(self, cursor: str, name: tuple[str, ...]) -> Key:
+        mac, payload = cursor[:MAC], cursor[MAC:]
+        if compare_digest(mac.encode(errors="replace"), self._mac(payload).encode()):
+            text = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+            of, key = json.loads(text, object_hook=_moment_from_json)
+            if tuple(of) == name:
+                return tuple(key)
+        message = "Must be the next_cursor of an earlier page"
+        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": message, "type": "cursor"}])
+
+    def _mac(self, payload: str) -> str:
+        return self.secrets.derived("cursor", payload)[:MAC]
 
 
-def _cursor(key: int) -> str:
-    return urlsafe_b64encode(b"after:%d" % key).decode().rstrip("=")
+def _moment_as_json(moment: datetime) -> dict[str, str]:
+    return {"at": moment.isoformat()}
 
 
-def _key(cursor: str) -> int:
-    """What the cursor stands for. Raises a 422 for one that this API did not give."""
-    try:
-        found = CURSOR.fullmatch(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if found and int(found[1]) <= GREATEST_ID and _cursor(int(found[1])) == cursor:
-            return int(found[1])
-    except ValueError:
-        pass
-    message = "Must be the next_cursor of an earlier page"
-    raise RequestValidationError([{"loc": ("query", "cursor"), "msg": message, "type": "cursor"}])
+def _moment_from_json(value: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(value["at"])
 
 
-async def _page_request(
+async def _paging(
+    secrets: Annotated[Secrets, use("secrets")],
     skip: Annotated[int, Query(ge=0, le=GREATEST_ID, description="How many rows to pass over.")] = 0,
     limit: Annotated[int, Query(ge=1, le=100, description="How many rows to answer with.")] = 10,
     cursor: Annotated[
-        str | None,
-        Query(max_length=200, description="The `next_cursor` of the page before; `skip` then means nothing."),
+        Text | None,
+        Query(
+            max_length=LONGEST_CURSOR, description="The `next_cursor` of the page before; `skip` then means nothing."
+        ),
     ] = None,
-) -> PageRequest:
-    return PageRequest(limit=limit, skip=skip, after=None if cursor is None else _key(cursor))
+) -> Paging:
+    return Paging(limit, skip, cursor, secrets)
 
 
-PageParameters = Annotated[PageRequest, Depends(_page_request)]
+PageParameters = Annotated[Paging, Depends(_paging)]
+
+
+def _few_words(q: str) -> str:
+    if len(words(q)) > MOST_WORDS:
+        raise PydanticCustomError("too_many_words", f"Must be at most {MOST_WORDS} words")
+    return q
+
+
+SearchWords = Annotated[Text, AfterValidator(_few_words)]
+"""What is searched for: at most 10 words."""

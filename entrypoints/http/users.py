@@ -38,10 +38,9 @@ from entrypoints.http.fields import (
     PasswordField,
     PersonName,
     RequestModel,
-    Text,
     not_null,
 )
-from entrypoints.http.lists import ListResponse, PageParameters, page_response
+from entrypoints.http.lists import ListResponse, PageParameters, SearchWords
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
 
@@ -122,16 +121,16 @@ async def register_user(
 @router.get("/", responses=errors(*SIGNED_IN, NotEnoughPrivileges, validated=True))
 async def list_users(
     actor: CurrentActor,
-    page: PageParameters,
+    paging: PageParameters,
     list_them: Annotated[ListUsers, use("list_users")],
     q: Annotated[
-        Text | None, Query(max_length=200, description="Words, each of which the address or the name contains.")
+        SearchWords | None, Query(max_length=200, description="Words, each of which the address or the name contains.")
     ] = None,
     is_active: bool | None = None,
 ) -> ListResponse[UserResponse]:
     """All accounts, newest first. For superusers."""
-    found = await list_them(actor, page, q=q, is_active=is_active)
-    return page_response(found, [UserResponse.of(user) for user in found.items], page)
+    page = await list_them(actor, paging.request("users"), q=q, is_active=is_active)
+    return paging.response(page, [UserResponse.of(user) for user in page.items], "users")
 
 
 @router.get("/me", responses=errors(*SIGNED_IN))

@@ -8,16 +8,19 @@ from datetime import datetime
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import MailedTokens, Sessions, Users, Work
+from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users, Work
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
+from domain.idempotency import KeptAnswer
+from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
-from domain.users import Actor, Email, User, UserNotFound
+from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
+from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
 
@@ -32,6 +35,8 @@ class InMemoryWork:
         self.users: Users = InMemoryUsers(self.tables, clock)
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
+        self.items: Items = InMemoryItems(self.tables)
+        self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -123,12 +128,12 @@ class InMemoryStore:
         ]
         rest = matching[request.skip :]
         if request.after is not None:
-            rest = [user for user in matching if user.id < request.after]
+            rest = [user for user in matching if (user.id,) < request.after]
         items = rest[: request.limit]
         return Page(
             items,
             total=len(matching) if request.after is None else None,
-            next_key=items[-1].id if len(rest) > len(items) > 0 else None,
+            next_key=(items[-1].id,) if len(rest) > len(items) > 0 else None,
         )
 
     async def sessions_of(self, actor: Actor) -> Sequence[Session]:
@@ -144,6 +149,22 @@ class InMemoryStore:
         await self._answer()
         token = self._tables.mailed_tokens.get(token_hash)
         return None if token is None else replace(token)
+
+    async def item(self, item_id: int) -> Item:
+        await self._answer()
+        if item_id not in self._tables.items:
+            raise ItemNotFound
+        return replace(self._tables.items[item_id])
+
+    async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
+        await self._answer()
+        return page_of(
+            [item for item in self._tables.items.values() if item.owner_id == owner_id], request, sort, words
+        )
+
+    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+        await self._answer()
+        return self._tables.answers.get((user_id, key))
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

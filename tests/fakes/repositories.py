@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from domain.idempotency import KeptAnswer
+from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
@@ -13,13 +15,16 @@ from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
 @dataclass
 class Tables:
-    """Everything that is kept. The user ids are not copied: none is given twice, after a rollback neither."""
+    """Everything that is kept. The ids to come are not copied: none is given twice, after a rollback neither."""
 
     users: dict[int, User] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
+    items: dict[int, Item] = field(default_factory=dict)
+    answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    item_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -27,7 +32,10 @@ class Tables:
             {key: replace(session) for key, session in self.sessions.items()},
             {key: replace(token) for key, token in self.refresh_tokens.items()},
             {key: replace(token) for key, token in self.mailed_tokens.items()},
+            {key: replace(item) for key, item in self.items.items()},
+            dict(self.answers),
             self.user_ids,
+            self.item_ids,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:

@@ -1,0 +1,142 @@
+"""Items in the database."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlmodel import col
+
+from adapters.persistence.database import Database, Transaction
+from adapters.persistence.rows import ItemRow, UserRow
+from adapters.persistence.statements import Row, Statement, like_pattern
+from domain.items import Item, ItemId, ItemNotFound, ItemSort
+from domain.pages import Page, PageRequest
+from domain.search import folded
+from domain.sessions import InvalidAccessToken
+
+WRITTEN: Final = ("title", "description", "owner_id", "version", "created_at", "updated_at")
+"""The columns that the entity's fields of the same names are kept in, but for its id."""
+
+TABLE: Final = ItemRow.__table__  # type: ignore[attr-defined]
+COLUMNS: Final = tuple(TABLE.c[name] for name in ("id", *WRITTEN))
+"""What `item_of` wants, in its order."""
+
+# One statement adds the item and holds its owner: whoever deletes the account waits, or was first and nothing is added.
+ADD: Final = Statement(
+    insert(ItemRow)
+    .from_select(
+        [*WRITTEN, "search"],
+        select(*(bindparam(name, type_=TABLE.c[name].type) for name in (*WRITTEN, "search")))
+        .where(col(UserRow.id) == bindparam("owner_id"))
+        .with_for_update(read=True, key_share=True),
+    )
+    .returning(col(ItemRow.id))
+)
+SAVE: Final = Statement(
+    update(ItemRow)
+    .where(col(ItemRow.id) == bindparam("item_id"))
+    .values({name: bindparam(name) for name in ("title", "description", "version", "updated_at", "search")})
+)
+DELETE: Final = Statement(delete(ItemRow).where(col(ItemRow.id) == bindparam("item_id")))
+DELETE_OWNED_BY: Final = Statement(
+    delete(ItemRow).where(
+        col(ItemRow.id).in_(
+            select(col(ItemRow.id)).where(col(ItemRow.owner_id) == bindparam("owner_id")).limit(bindparam("limit"))
+        )
+    )
+)
+_BY_ID: Final = select(*COLUMNS).where(col(ItemRow.id) == bindparam("item_id"))
+BY_ID: Final = Statement(_BY_ID)
+LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
+
+
+def item_of(row: Row) -> Item:
+    """The item in a row of `COLUMNS`."""
+    (id_, title, description, owner_id, version, created_at, updated_at) = row
+    return Item(
+        id=id_,
+        title=title,
+        description=description,
+        owner_id=owner_id,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def _values(item: Item) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in WRITTEN} | {"search": folded(item.title, item.description)}
+
+
+class SqlItems:
+    """Implements `Items`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def add(self, item: Item) -> Item:
+        row = await self._transaction.first(ADD, **_values(item))
+        if row is None:
+            raise InvalidAccessToken
+        item.id = ItemId(row[0])
+        return item
+
+    async def get(self, item_id: int) -> Item:
+        row = await self._transaction.first(LOCK_BY_ID, item_id=item_id)
+        if row is None:
+            raise ItemNotFound
+        return item_of(row)
+
+    async def save(self, item: Item) -> None:
+        await self._transaction.run(SAVE, item_id=item.id, **_values(item))
+
+    async def delete(self, item_id: int) -> None:
+        await self._transaction.run(DELETE, item_id=item_id)
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> int:
+        return await self._transaction.run(DELETE_OWNED_BY, owner_id=user_id, limit=limit)
+
+
+async def find_item(database: Database, item_id: int) -> Item:
+    """Raises `ItemNotFound`."""
+    row = await database.first(BY_ID, item_id=item_id)
+    if row is None:
+        raise ItemNotFound
+    return item_of(row)
+
+
+@lru_cache(maxsize=128)
+def page_statements(sort: ItemSort, words: int) -> tuple[Statement, Statement, Statement]:
+    """The page at an offset, the page after a key, and the count, of a list sorted so, with so many words."""
+    conditions = [
+        col(ItemRow.owner_id) == bindparam("owner_id"),
+        *(col(ItemRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)),
+    ]
+    key = (TABLE.c[sort.field], col(ItemRow.id))
+    after = tuple_(*(bindparam(f"after{n}", type_=column.type) for n, column in enumerate(key)))
+    order = [column.desc() if sort.falling else column.asc() for column in key]
+    rows = select(*COLUMNS).where(*conditions).order_by(*order).limit(bindparam("limit"))
+    return (
+        Statement(rows.offset(bindparam("skip"))),
+        Statement(rows.where(tuple_(*key) < after if sort.falling else tuple_(*key) > after)),
+        Statement(select(func.count()).select_from(ItemRow).where(*conditions)),
+    )
+
+
+async def page_of_items(
+    database: Database, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]
+) -> Page[Item]:
+    """One row more than asked for tells whether there is a next page."""
+    values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
+    at_offset, after_key, count = page_statements(sort, len(words))
+    total = None
+    if request.after is None:
+        rows = await database.all(at_offset, owner_id=owner_id, limit=request.limit + 1, skip=request.skip, **values)
+        counted = await database.first(count, owner_id=owner_id, **values)
+        total = counted[0] if counted else 0
+    else:
+        values |= {f"after{n}": value for n, value in enumerate(request.after)}
+        rows = await database.all(after_key, owner_id=owner_id, limit=request.limit + 1, **values)
+    items = [item_of(row) for row in rows[: request.limit]]
+    return Page(items, total, sort.key(items[-1]) if len(rows) > request.limit else None)

@@ -1,0 +1,64 @@
+"""Doing a thing once, however often it is asked for under one key: the record commits with what was done."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from application.ports.clock import Clock
+from application.ports.persistence import Begin, Reads, Work
+from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
+
+T = TypeVar("T")
+
+Keep = Callable[[Work, T], Awaitable[None]]
+"""What a use case that creates a thing does with it last, inside its transaction."""
+
+
+@dataclass(frozen=True)
+class DoOnce:
+    """Create a thing under a key, or find what was answered when it was created.
+
+    Of several at once, the database lets one keep its answer while the others wait for it; what they did is undone.
+    A creation that fails keeps nothing, so the key stays free.
+    """
+
+    begin: Begin
+    reads: Reads
+    clock: Clock
+
+    async def __call__(
+        self, attempt: Attempt, create: Callable[[Keep[T]], Awaitable[object]], answer: Callable[[T], str]
+    ) -> tuple[str, bool]:
+        """The answer's text, and whether it was given before.
+
+        Raises `IdempotencyKeyReused`, `IdempotencyInProgress`, or what `create` raises.
+        """
+        kept = await self._find(attempt)
+        if kept is not None:
+            return kept, True
+        text = ""
+
+        async def keep(work: Work, thing: T) -> None:
+            nonlocal text
+            text = answer(thing)
+            await work.answers.add(KeptAnswer(attempt, text, self.clock.now()))
+
+        try:
+            await create(keep)
+        except AnswerAlreadyKept:
+            kept = await self._find(attempt)
+            if kept is None:  # it expired at this very moment
+                raise IdempotencyInProgress from None
+            return kept, True
+        return text, False
+
+    async def _find(self, attempt: Attempt) -> str | None:
+        kept = await self.reads.answer(attempt.user_id, attempt.key)
+        if kept is None:
+            return None
+        if kept.has_expired(self.clock.now()):
+            async with self.begin() as work:
+                await work.answers.forget(kept)
+            return None
+        kept.must_answer(attempt)
+        return kept.text
