@@ -1,0 +1,196 @@
+"""Items and kept answers, on SQLite, on PostgreSQL and in memory."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from domain.idempotency import AnswerAlreadyKept, Attempt, KeptAnswer
+from domain.items import Item, ItemChange, ItemNotFound, ItemSort
+from domain.pages import PageRequest
+from domain.sessions import InvalidAccessToken
+from domain.users import User, UserId
+from tests.contracts.stores import Store
+
+
+def an_item(store: Store, owner: User, title: str = "Buy milk", description: str | None = None) -> Item:
+    now = store.clock.now()
+    return Item(title=title, description=description, owner_id=owner.id, created_at=now, updated_at=now)
+
+
+async def has_item(store: Store, owner: User, title: str = "Buy milk", description: str | None = None) -> Item:
+    async with store.begin() as work:
+        return await work.items.add(an_item(store, owner, title, description))
+
+
+async def all_titles(store: Store, owner: User, sort: ItemSort = ItemSort.OLDEST, *words: str) -> list[str]:
+    page = await store.reads.items(owner.id, PageRequest(limit=100), sort=sort, words=words)
+    return [item.title for item in page.items]
+
+
+async def test_an_item_is_read_as_it_was_added(store: Store) -> None:
+    added = await has_item(store, await store.has(), "\U0001f95b", "Two\nlitres")
+    assert added.id > 0
+    assert await store.reads.item(added.id) == added
+    async with store.begin() as work:
+        assert await work.items.get(added.id) == added
+
+
+async def test_there_is_no_item_that_was_not_added(store: Store) -> None:
+    with pytest.raises(ItemNotFound):
+        await store.reads.item(4711)
+    async with store.begin() as work:
+        with pytest.raises(ItemNotFound):
+            await work.items.get(4711)
+
+
+async def test_a_saved_item_is_read_as_it_was_saved_and_found_by_its_new_words(store: Store) -> None:
+    ada = await store.has()
+    item = await has_item(store, ada)
+    store.clock.advance(timedelta(minutes=1))
+    item.edit(ItemChange(title="Bread", describe=True, description="RYE"), store.clock.now())
+    async with store.begin() as work:
+        await work.items.save(item)
+    assert await store.reads.item(item.id) == item
+    assert await all_titles(store, ada, ItemSort.OLDEST, "rye", "bread") == ["Bread"]
+    assert await all_titles(store, ada, ItemSort.OLDEST, "milk") == []
+
+
+async def test_a_deleted_item_is_gone(store: Store) -> None:
+    item = await has_item(store, await store.has())
+    async with store.begin() as work:
+        await work.items.delete(item.id)
+    with pytest.raises(ItemNotFound):
+        await store.reads.item(item.id)
+
+
+async def test_nobody_who_is_gone_gets_an_item(store: Store) -> None:
+    ada = await store.has()
+    async with store.begin() as work:
+        await work.users.delete(ada.id)
+    with pytest.raises(InvalidAccessToken):
+        await has_item(store, ada)
+
+
+async def test_an_account_that_goes_while_items_are_added_leaves_none_behind_its_removal(store: Store) -> None:
+    ada = await store.has()
+
+    async def delete() -> None:
+        async with store.begin() as work:
+            await work.users.delete(ada.id)
+        async with store.begin() as work:
+            await work.items.delete_owned_by(ada.id, limit=100)
+
+    results = await asyncio.gather(*(has_item(store, ada) for _ in range(5)), delete(), return_exceptions=True)
+    assert [one for one in results if isinstance(one, BaseException) and not isinstance(one, InvalidAccessToken)] == []
+    assert await all_titles(store, ada) == []
+
+
+async def test_the_items_of_a_user_go_in_batches(store: Store) -> None:
+    ada, bob = await store.has(), await store.has("bob@example.org")
+    for _ in range(5):
+        await has_item(store, ada)
+    await has_item(store, bob)
+    removed = []
+    for _ in range(3):
+        async with store.begin() as work:
+            removed.append(await work.items.delete_owned_by(ada.id, limit=3))
+    assert removed == [3, 2, 0]
+    assert len(await all_titles(store, bob)) == 1
+
+
+@pytest.mark.parametrize("sort", ItemSort)
+async def test_a_list_is_sorted_as_python_sorts_with_equals_by_id(store: Store, sort: ItemSort) -> None:
+    ada = await store.has()
+    items = []
+    for n, title in enumerate(["b", "\u00e9", "B", "a", "\U0001f95b", "b", "_", "\ufb01", "Z z"]):
+        if n % 2:
+            store.clock.advance(timedelta(microseconds=1))
+        items.append(await has_item(store, ada, title))
+    wanted = sorted(items, key=sort.key, reverse=sort.falling)
+    request, walked = PageRequest(limit=2), []
+    while True:
+        page = await store.reads.items(ada.id, request, sort=sort, words=())
+        walked += page.items
+        if page.next_key is None:
+            break
+        request = PageRequest(limit=2, after=page.next_key)
+    assert walked == wanted
+    assert (await store.reads.items(ada.id, PageRequest(limit=3, skip=4), sort=sort, words=())).items == wanted[4:7]
+    assert (await store.reads.items(ada.id, PageRequest(limit=3, skip=4), sort=sort, words=())).total == len(items)
+
+
+async def test_every_word_must_be_in_title_or_description(store: Store) -> None:
+    ada = await store.has()
+    await has_item(store, ada, "100% Stra\u00dfe", "a_b")
+    await has_item(store, ada, "100 strasse", "a!b")
+    assert await all_titles(store, ada, ItemSort.OLDEST, "strasse") == ["100% Stra\u00dfe", "100 strasse"]
+    assert await all_titles(store, ada, ItemSort.OLDEST, "%") == ["100% Stra\u00dfe"]
+    assert await all_titles(store, ada, ItemSort.OLDEST, "100", "a_b") == ["100% Stra\u00dfe"]
+    assert await all_titles(store, ada, ItemSort.OLDEST, "a!b") == ["100 strasse"]
+    assert await all_titles(store, ada, ItemSort.OLDEST, "100", "tea") == []
+
+
+def an_answer(store: Store, key: str = "k", *, user_id: int = 1, text: str = "done") -> KeptAnswer:
+    return KeptAnswer(Attempt(UserId(user_id), key, "print"), text, store.clock.now())
+
+
+async def keep(store: Store, answer: KeptAnswer) -> None:
+    async with store.begin() as work:
+        await work.answers.add(answer)
+
+
+async def test_an_answer_is_kept_once_under_each_key_of_each_user(store: Store) -> None:
+    first, others, another = an_answer(store), an_answer(store, user_id=2), an_answer(store, "K")
+    for answer in (first, others, another):
+        await keep(store, answer)
+    with pytest.raises(AnswerAlreadyKept):
+        await keep(store, an_answer(store, text="again"))
+    assert await store.reads.answer(UserId(1), "k") == first
+    assert await store.reads.answer(UserId(2), "k") == others
+    assert await store.reads.answer(UserId(1), "K") == another
+    assert await store.reads.answer(UserId(2), "K") is None
+
+
+async def test_only_the_very_answer_is_forgotten(store: Store) -> None:
+    answer = an_answer(store)
+    await keep(store, answer)
+    async with store.begin() as work:
+        await work.answers.forget(replace(answer, created_at=answer.created_at - timedelta(seconds=1)))
+    assert await store.reads.answer(UserId(1), "k") == answer
+    async with store.begin() as work:
+        await work.answers.forget(answer)
+    assert await store.reads.answer(UserId(1), "k") is None
+
+
+async def test_old_answers_are_swept_so_many_at_a_time(store: Store) -> None:
+    for n in range(3):
+        await keep(store, an_answer(store, f"{n}"))
+    before = store.clock.now()
+    store.clock.advance(timedelta(seconds=1))
+    await keep(store, an_answer(store, "new"))
+    removed = []
+    for _ in range(2):
+        async with store.begin() as work:
+            removed.append(await work.answers.sweep(before, limit=2))
+    assert removed == [2, 1]
+    assert await store.reads.answer(UserId(1), "new") is not None
+
+
+async def test_of_several_at_once_one_keeps_its_answer_and_the_others_are_undone(store: Store) -> None:
+    ada = await store.has()
+
+    async def add(n: int) -> str:
+        async with store.begin() as work:
+            await work.items.add(an_item(store, ada, f"{n}"))
+            await work.answers.add(an_answer(store, text=f"{n}"))
+        return f"{n}"
+
+    results = await asyncio.gather(*(add(n) for n in range(8)), return_exceptions=True)
+    (winner,) = [result for result in results if isinstance(result, str)]
+    assert sum(isinstance(result, AnswerAlreadyKept) for result in results) == 7
+    assert await all_titles(store, ada) == [winner]
+    kept = await store.reads.answer(UserId(1), "k")
+    assert kept is not None
+    assert kept.text == winner

@@ -1,0 +1,155 @@
+from datetime import timedelta
+
+import pytest
+
+from application.idempotency import DoOnce, Keep
+from application.items import BATCH, CreateItem, DeleteItem, EditItem, GetItem, ListItems
+from domain.events import ItemCreated, ItemDeleted, ItemUpdated, UserDeleted
+from domain.idempotency import KEPT, Attempt, IdempotencyKeyReused
+from domain.items import Item, ItemChange, ItemNotFound, ItemSort, VersionMismatch
+from domain.pages import PageRequest
+from domain.passwords import Password
+from domain.users import Actor, NotEnoughPrivileges
+from tests.builders import PASSWORD, World, a_job
+
+
+async def an_actor(world: World, email: str = "ada@example.org", *, is_superuser: bool = False) -> Actor:
+    return Actor(await world.has(email, is_superuser=is_superuser), "a session")
+
+
+async def create(world: World, actor: Actor, title: str = "Buy milk", keep: Keep[Item] | None = None) -> Item:
+    return await CreateItem(world.store.begin, world.clock)(actor, title=title, description=None, keep=keep)
+
+
+async def edit(world: World, actor: Actor, item: Item, versions: set[int] | None = None) -> Item:
+    change = ItemChange(title="Bread")
+    return await EditItem(world.store.begin, world.clock)(actor, item.id, change, versions=versions)
+
+
+async def count(world: World, owner: Actor) -> int | None:
+    return (await world.store.items(owner.user.id, PageRequest(), sort=ItemSort.NEWEST, words=())).total
+
+
+@pytest.mark.parametrize("title", ["", " ", "\u2003\n", "x" * 256])
+async def test_a_title_that_breaks_the_rules_is_refused_and_nothing_written(world: World, title: str) -> None:
+    ada = await an_actor(world)
+    item = await create(world, ada)
+    with pytest.raises(ValueError, match="title"):
+        await create(world, ada, title)
+    with pytest.raises(ValueError, match="title"):
+        await EditItem(world.store.begin, world.clock)(ada, item.id, ItemChange(title=title), versions=None)
+    assert await world.store.item(item.id) == item
+    assert await count(world, ada) == 1
+
+
+async def test_a_change_is_a_new_version_at_its_time(world: World) -> None:
+    ada = await an_actor(world)
+    item = await create(world, ada)
+    world.clock.advance(timedelta(minutes=1))
+    edited = await edit(world, ada, item, {1})
+    assert (edited.title, edited.version) == ("Bread", 2)
+    assert edited.updated_at == world.clock.now() > edited.created_at == item.created_at
+    assert await GetItem(world.store)(ada, item.id) == edited
+
+
+async def test_what_happens_to_an_item_is_announced(world: World) -> None:
+    ada = await an_actor(world)
+    item = await create(world, ada)
+    await edit(world, ada, item)
+    await DeleteItem(world.store.begin)(ada, item.id, versions=None)
+    told = (item.id, ada.user.id)
+    assert world.store.announced == [ItemCreated(*told), ItemUpdated(*told), ItemDeleted(*told)]
+
+
+async def test_another_version_is_left_alone(world: World) -> None:
+    ada = await an_actor(world)
+    item = await create(world, ada)
+    for versions in (set[int](), {2, 3}):
+        with pytest.raises(VersionMismatch):
+            await edit(world, ada, item, versions)
+        with pytest.raises(VersionMismatch):
+            await DeleteItem(world.store.begin)(ada, item.id, versions=versions)
+    assert await GetItem(world.store)(ada, item.id) == item
+
+
+@pytest.mark.parametrize("is_superuser", [False, True])
+async def test_others_items_do_not_exist(world: World, is_superuser: bool) -> None:
+    item = await create(world, await an_actor(world))
+    other = await an_actor(world, "bob@example.org", is_superuser=is_superuser)
+    with pytest.raises(ItemNotFound):
+        await GetItem(world.store)(other, item.id)
+    with pytest.raises(ItemNotFound):
+        await edit(world, other, item, {7})
+    with pytest.raises(ItemNotFound):
+        await DeleteItem(world.store.begin)(other, item.id, versions={7})
+    assert await world.store.item(item.id) == item
+
+
+async def test_only_a_superuser_lists_others_items(world: World) -> None:
+    ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
+    root = await an_actor(world, "root@example.org", is_superuser=True)
+    await create(world, ada)
+    listed = ListItems(world.store)
+
+    async def total(actor: Actor, owner_id: int | None) -> int | None:
+        return (await listed(actor, PageRequest(), sort=ItemSort.NEWEST, q=None, owner_id=owner_id)).total
+
+    assert [await total(actor, ada.user.id) for actor in (ada, root)] == [1, 1]
+    assert [await total(actor, None) for actor in (ada, bob, root)] == [1, 0, 0]
+    with pytest.raises(NotEnoughPrivileges):
+        await total(bob, ada.user.id)
+
+
+async def test_a_deleted_user_leaves_no_items_however_many(world: World) -> None:
+    ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
+    async with world.store.begin() as work:
+        now = world.clock.now()
+        for n in range(BATCH + 1):
+            await work.items.add(Item(title=f"{n}", owner_id=ada.user.id, created_at=now, updated_at=now))
+    await create(world, bob)
+    await world.delete_own_account(ada, password=Password(PASSWORD))
+    assert world.store.announced[-1] == UserDeleted(ada.user.id)
+    await world.do_jobs()
+    assert (await count(world, ada), await count(world, bob)) == (0, 1)
+
+
+class TestDoingOnce:
+    async def once(self, world: World, actor: Actor, fingerprint: str = "print") -> tuple[str, bool]:
+        do_once = DoOnce(world.store.begin, world.store, world.clock)
+        attempt = Attempt(actor.user.id, "k", fingerprint)
+        return await do_once(attempt, lambda keep: create(world, actor, keep=keep), lambda item: f"item {item.id}")
+
+    async def test_the_first_answer_is_given_again(self, world: World) -> None:
+        ada = await an_actor(world)
+        assert await self.once(world, ada) == ("item 1", False)
+        assert await self.once(world, ada) == ("item 1", True)
+        assert await count(world, ada) == 1
+
+    async def test_another_request_under_the_key_is_refused(self, world: World) -> None:
+        ada = await an_actor(world)
+        await self.once(world, ada)
+        with pytest.raises(IdempotencyKeyReused):
+            await self.once(world, ada, "another")
+
+    async def test_after_a_day_the_key_is_free_swept_or_not(self, world: World) -> None:
+        ada = await an_actor(world)
+        await self.once(world, ada)
+        world.clock.advance(KEPT - timedelta(seconds=1))
+        await world.handlers["sweep_expired"](a_job())
+        assert await self.once(world, ada) == ("item 1", True)
+        world.clock.advance(timedelta(seconds=1))
+        assert await self.once(world, ada, "another") == ("item 2", False)
+        world.clock.advance(KEPT)
+        await world.handlers["sweep_expired"](a_job())
+        assert await world.store.answer(ada.user.id, "k") is None
+
+    async def test_a_failure_keeps_nothing(self, world: World) -> None:
+        ada = await an_actor(world)
+        do_once = DoOnce(world.store.begin, world.store, world.clock)
+        with pytest.raises(ValueError, match="title"):
+            await do_once(
+                Attempt(ada.user.id, "k", "print"),
+                lambda keep: create(world, ada, "", keep),
+                lambda item: f"item {item.id}",
+            )
+        assert await self.once(world, ada) == ("item 1", False)
