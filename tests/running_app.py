@@ -134,10 +134,16 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
 
 @asynccontextmanager
 async def run_app(
-    settings: Settings, *, with_worker: bool = True, client: str = "203.0.113.7"
+    settings: Settings,
+    *,
+    with_worker: bool = True,
+    client: str = "203.0.113.7",
+    prepare: Callable[[Any], None] | None = None,
 ) -> AsyncIterator[RunningApp]:
-    """The app, alive; its database must be up to date."""
+    """The app, alive; its database must be up to date. `prepare` is given its container first."""
     app = create_app(settings, with_worker=with_worker)
+    if prepare is not None:
+        prepare(app.state.container)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=True, client=(client, 40000))
     root = "http://portico.test"
     async with (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Select, asc, bindparam, delete, desc, func, insert, select, union_all, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
@@ -113,15 +113,25 @@ def page_statements(sort: ItemSort, words: int) -> tuple[Statement, Statement, S
         col(ItemRow.owner_id) == bindparam("owner_id"),
         *(col(ItemRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)),
     ]
-    key = (TABLE.c[sort.field], col(ItemRow.id))
-    after = tuple_(*(bindparam(f"after{n}", type_=column.type) for n, column in enumerate(key)))
-    order = [column.desc() if sort.falling else column.asc() for column in key]
-    rows = select(*COLUMNS).where(*conditions).order_by(*order).limit(bindparam("limit"))
+    column, id_ = TABLE.c[sort.field], TABLE.c.id
+    after, after_id = bindparam("after", type_=column.type), bindparam("after_id", type_=id_.type)
+    # Two ranges of one index, each no longer than the page: given (column, id) < (:after, :after_id), SQLite begins at
+    # the first of all rows that are equal in the column, which may be a million.
+    rows = select(*COLUMNS).where(*conditions)
+    equals = rows.where(column == after, id_ < after_id if sort.falling else id_ > after_id)
+    beyond = rows.where(column < after if sort.falling else column > after)
+    ranges = (select(_sorted(some, TABLE.c, sort).subquery()) for some in (equals, beyond))
+    both = union_all(*ranges).subquery()
     return (
-        Statement(rows.offset(bindparam("skip"))),
-        Statement(rows.where(tuple_(*key) < after if sort.falling else tuple_(*key) > after)),
+        Statement(_sorted(rows, TABLE.c, sort).offset(bindparam("skip"))),
+        Statement(_sorted(select(both), both.c, sort)),
         Statement(select(func.count()).select_from(ItemRow).where(*conditions)),
     )
+
+
+def _sorted(rows: Select[Any], columns: Any, sort: ItemSort) -> Select[Any]:
+    key = (columns[sort.field], columns.id)
+    return rows.order_by(*(desc(column) if sort.falling else asc(column) for column in key)).limit(bindparam("limit"))
 
 
 async def page_of_items(
@@ -136,7 +146,9 @@ async def page_of_items(
         counted = await database.first(count, owner_id=owner_id, **values)
         total = counted[0] if counted else 0
     else:
-        values |= {f"after{n}": value for n, value in enumerate(request.after)}
-        rows = await database.all(after_key, owner_id=owner_id, limit=request.limit + 1, **values)
+        after, after_id = request.after
+        rows = await database.all(
+            after_key, owner_id=owner_id, limit=request.limit + 1, after=after, after_id=after_id, **values
+        )
     items = [item_of(row) for row in rows[: request.limit]]
     return Page(items, total, sort.key(items[-1]) if len(rows) > request.limit else None)

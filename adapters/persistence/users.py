@@ -128,7 +128,7 @@ class SqlUsers:
 
 
 @lru_cache(maxsize=64)
-def _pages(words: int, by_activity: bool) -> tuple[Statement, Statement, Statement]:
+def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement, Statement]:
     """The page at an offset, the page after a key, and the count, of a list with so many conditions."""
     conditions: list[ColumnElement[bool]] = [
         col(UserRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)
@@ -150,7 +150,7 @@ async def page_of_users(
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
-    at_offset, after_key, count = _pages(len(words), is_active is not None)
+    at_offset, after_key, count = page_statements(len(words), is_active is not None)
     total = None
     if request.after is None:
         rows = await database.all(at_offset, limit=request.limit + 1, skip=request.skip, **values)

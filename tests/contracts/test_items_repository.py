@@ -109,7 +109,7 @@ async def test_a_list_is_sorted_as_python_sorts_with_equals_by_id(store: Store, 
             store.clock.advance(timedelta(microseconds=1))
         items.append(await has_item(store, ada, title))
     wanted = sorted(items, key=sort.key, reverse=sort.falling)
-    request, walked = PageRequest(limit=2), []
+    request, walked = PageRequest(limit=2), list[Item]()
     while True:
         page = await store.reads.items(ada.id, request, sort=sort, words=())
         walked += page.items

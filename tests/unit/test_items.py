@@ -26,6 +26,10 @@ async def edit(world: World, actor: Actor, item: Item, versions: set[int] | None
     return await EditItem(world.store.begin, world.clock)(actor, item.id, change, versions=versions)
 
 
+def answer(item: Item) -> str:
+    return f"item {item.id}"
+
+
 async def count(world: World, owner: Actor) -> int | None:
     return (await world.store.items(owner.user.id, PageRequest(), sort=ItemSort.NEWEST, words=())).total
 
@@ -117,7 +121,7 @@ class TestDoingOnce:
     async def once(self, world: World, actor: Actor, fingerprint: str = "print") -> tuple[str, bool]:
         do_once = DoOnce(world.store.begin, world.store, world.clock)
         attempt = Attempt(actor.user.id, "k", fingerprint)
-        return await do_once(attempt, lambda keep: create(world, actor, keep=keep), lambda item: f"item {item.id}")
+        return await do_once(attempt, lambda keep: create(world, actor, keep=keep), answer)
 
     async def test_the_first_answer_is_given_again(self, world: World) -> None:
         ada = await an_actor(world)
@@ -150,6 +154,6 @@ class TestDoingOnce:
             await do_once(
                 Attempt(ada.user.id, "k", "print"),
                 lambda keep: create(world, ada, "", keep),
-                lambda item: f"item {item.id}",
+                answer,
             )
         assert await self.once(world, ada) == ("item 1", False)
