@@ -15,6 +15,7 @@ from adapters.persistence.statements import Statement
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
+from application.ports.persistence import MailedTokens, Sessions, Users
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.mailed_tokens import MailedToken
@@ -29,9 +30,9 @@ class SqlWork:
     """Implements `Work`."""
 
     def __init__(self, transaction: Transaction, clock: Clock) -> None:
-        self.users = SqlUsers(transaction, clock)
-        self.sessions = SqlSessions(transaction)
-        self.mailed_tokens = SqlMailedTokens(transaction)
+        self.users: Users = SqlUsers(transaction, clock)
+        self.sessions: Sessions = SqlSessions(transaction)
+        self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
         self.announced: list[NewJob] = []
 
     def announce(self, event: Event) -> None:
