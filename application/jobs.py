@@ -45,6 +45,9 @@ class Worker:
     handlers: Mapping[str, Handler]
     schedules: Mapping[str, timedelta]
     observe: Observer
+    lease: timedelta = LEASE
+    heartbeat: timedelta = HEARTBEAT
+    poll: timedelta = POLL
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -66,7 +69,7 @@ class Worker:
 
     async def _take_up(self, stopping: asyncio.Task[bool]) -> None:
         """Start as many jobs as there are, and hands for them; rest if there are none."""
-        jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=LEASE)
+        jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=self.lease)
         for job in jobs:
             task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
             self._under_way.add(task)
@@ -84,7 +87,7 @@ class Worker:
         if len(self._under_way) >= CONCURRENCY:
             await asyncio.wait([stopping, *self._under_way], return_when=asyncio.FIRST_COMPLETED)
             return
-        news = asyncio.create_task(self.queue.wait(POLL))
+        news = asyncio.create_task(self.queue.wait(self.poll))
         await asyncio.wait([stopping, news], return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
         await asyncio.gather(news, return_exceptions=True)
@@ -95,7 +98,7 @@ class Worker:
         for task in self._under_way:
             task.cancel()
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=HEARTBEAT.total_seconds())
+            await asyncio.wait(self._under_way, timeout=self.heartbeat.total_seconds())
 
     async def _work(self, job: Job) -> None:
         """Do one job, keep its lease meanwhile, and say how it ended."""
@@ -135,9 +138,9 @@ class Worker:
     async def _keep(self, job: Job) -> None:
         """Extend the lease until it is lost. An outage is no loss: the lease may outlast it."""
         while True:
-            await asyncio.sleep(HEARTBEAT.total_seconds())
+            await asyncio.sleep(self.heartbeat.total_seconds())
             try:
-                await self.queue.extend(job, LEASE)
+                await self.queue.extend(job, self.lease)
             except LeaseLost:
                 return
             except Unavailable:

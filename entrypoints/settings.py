@@ -1,11 +1,12 @@
 """Every setting there is. The only place that reads the environment."""
 
+import json
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from entrypoints import VERSION
 
@@ -49,6 +50,17 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('must be a list written as JSON, such as ["a", "b"]') from None
+
+
+AS_JSON = (NoDecode, BeforeValidator(_list))
+"""How a list is read, so that one that isn't JSON is a mistake like any other."""
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
@@ -73,18 +85,18 @@ class Settings(BaseSettings):
     auto_migrate: bool | None = None
 
     secret_key: Secret | None = None
-    secret_key_previous: list[Secret] = []
+    secret_key_previous: Annotated[list[Secret], *AS_JSON] = []
     algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
     jwt_private_key_file: Path | None = None
     access_token_expire_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
     refresh_token_expire_days: Annotated[int, Field(ge=1, le=3650)] = 30
     bcrypt_rounds: Annotated[int, Field(ge=4, le=20)] = 12
 
-    backend_cors_origins: list[Origin] = ["http://localhost:3000"]
+    backend_cors_origins: Annotated[list[Origin], *AS_JSON] = ["http://localhost:3000"]
     public_url: WebAddress = "http://localhost:8000"
     registration_open: bool = True
     rate_limits_enabled: bool = True
-    trusted_proxies: list[Proxy] = []
+    trusted_proxies: Annotated[list[Proxy], *AS_JSON] = []
     redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")] | None = None
 
     mail_backend: Literal["console", "file", "smtp"] = "console"
@@ -102,15 +114,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
+        mistakes = []
         if self.algorithm != "HS256" and self.jwt_private_key_file is None:
-            raise ValueError(f"JWT_PRIVATE_KEY_FILE: is missing; {self.algorithm} needs a private key in PEM format")
+            mistakes.append(f"JWT_PRIVATE_KEY_FILE: is missing; {self.algorithm} needs a private key in PEM format")
         if self.environment == "production":
             if self.secret_key is None:
-                raise ValueError("SECRET_KEY: must be set in production; make one with: openssl rand -hex 32")
+                mistakes.append("SECRET_KEY: must be set in production; make one with: openssl rand -hex 32")
             if "*" in self.backend_cors_origins:
-                raise ValueError("BACKEND_CORS_ORIGINS: must name each origin in production; * is not allowed")
+                mistakes.append("BACKEND_CORS_ORIGINS: must name each origin in production; * is not allowed")
             if self.mail_backend == "console":
-                raise ValueError("MAIL_BACKEND: must be smtp or file in production; console would print the mail")
+                mistakes.append("MAIL_BACKEND: must be smtp or file in production; console would print the mail")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
 
     @property
@@ -137,13 +152,8 @@ class WrongSettings(Exception):
 
 def read_settings() -> Settings:
     """The settings of this process. Raises `WrongSettings`; no value is in its lines, since it may be a secret."""
-    from pydantic_settings import SettingsError  # noqa: PLC0415
-
     try:
         return Settings()
-    except SettingsError as error:
-        name = str(error).partition('"')[2].partition('"')[0]
-        raise WrongSettings([f'{name.upper()}: must be a list written as JSON, such as ["a", "b"]']) from None
     except ValidationError as error:
         raise WrongSettings(
             [_line(mistake) for mistake in error.errors(include_input=False, include_url=False)]

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, null, or_, select, update
 from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
@@ -20,7 +20,6 @@ from application.ports.clock import request_id
 from application.ports.jobs import Job, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
-_WAITING: Final = and_(col(JobRow.owner).is_(None), _DUE)
 _STATE: Final = case(
     (col(JobRow.due_at).is_(None), "dead"), (col(JobRow.owner).is_not(None), "running"), else_="waiting"
 )
@@ -43,17 +42,17 @@ ADD: Final = Statement(
     )
 )
 ANY_DUE: Final = Statement(select(col(JobRow.id)).where(_DUE).limit(1))
+_TO_CLAIM: Final = (
+    select(col(JobRow.id))
+    .where(_DUE)
+    .order_by(col(JobRow.due_at))
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("to_claim")  # looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit
+)
 CLAIM: Final = Statement(
     update(JobRow)
-    .where(
-        col(JobRow.id).in_(
-            select(col(JobRow.id))
-            .where(_DUE)
-            .order_by(col(JobRow.due_at))
-            .limit(bindparam("limit"))
-            .with_for_update(skip_locked=True)
-        )
-    )
+    .where(col(JobRow.id).in_(select(_TO_CLAIM.c.id)))
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
     .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
 )
@@ -66,20 +65,23 @@ PUT_BACK: Final = Statement(
         owner=null(),
         due_at=now_ms() + bindparam("delay"),
         attempt=bindparam("next_attempt"),
-        error=bindparam("error"),
+        error=func.coalesce(bindparam("error", type_=Text), col(JobRow.error)),
     )
+)
+REPEAT: Final = Statement(
+    update(JobRow).where(_MINE).values(owner=null(), due_at=now_ms() + bindparam("delay"), attempt=0, error=null())
 )
 BURY: Final = Statement(update(JobRow).where(_MINE).values(owner=null(), due_at=null(), error=bindparam("error")))
 REVIVE: Final = Statement(
     update(JobRow)
     .where(col(JobRow.id) == bindparam("job_id"), col(JobRow.due_at).is_(None))
-    .values(due_at=now_ms(), attempt=0)
+    .values(due_at=now_ms(), attempt=0, error=null())
 )
 CANCEL: Final = Statement(delete(JobRow).where(col(JobRow.id) == bindparam("job_id")))
 FIGURES: Final = Statement(
     select(
-        func.count().filter(_WAITING),
-        func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_WAITING), 0),
+        func.count().filter(_DUE),
+        func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_DUE), 0),
         func.count().filter(col(JobRow.due_at).is_(None)),
     ).select_from(JobRow)
 )
@@ -142,7 +144,7 @@ class SqlJobQueue:
         await self._say_of(job, PUT_BACK, delay=_ms(delay), next_attempt=attempt, error=error)
 
     async def repeat(self, job: Job, *, delay: timedelta) -> None:
-        await self._say_of(job, PUT_BACK, delay=_ms(delay), next_attempt=0, error=None)
+        await self._say_of(job, REPEAT, delay=_ms(delay))
 
     async def bury(self, job: Job, *, error: str) -> None:
         await self._say_of(job, BURY, error=error)

@@ -13,13 +13,34 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from adapters.persistence.database import JOBS, WAIT, NotUnique
-from adapters.persistence.statements import PreparedStatements, Row, Statement
+from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
 from domain.errors import Unavailable
 
 POOL_SIZE: Final = 10
 COMMAND_TIMEOUT: Final = 30.0
 RECONNECT_PAUSE: Final = 1.0
+KEEP_ALIVE: Final = 10.0
+"""Seconds after which the connection that listens is asked whether it is still alive."""
 DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+OUTAGES: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # the connection or the pool is closed
+    asyncpg.InternalClientError,  # the connection was lost in the middle of an answer
+    asyncpg.OperatorInterventionError,  # shut down, starting up, a statement that took too long
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,  # a deadlock
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica that is not the primary yet, or no longer
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,  # not migrated yet
+    OSError,
+    TimeoutError,
+)
+"""What says that the database can't be used now, and not that a statement of ours is wrong."""
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +52,8 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise NotUnique from error
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError,
-        asyncpg.CrashShutdownError,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.DeadlockDetectedError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.InvalidCatalogNameError,
-        OSError,
-        TimeoutError,
-    ) as error:
-        log.warning("the database can't be reached: %s: %s", type(error).__name__, error)
+    except OUTAGES as error:
+        log.warning("the database can't be used: %s: %s", type(error).__name__, error)
         raise Unavailable from error
 
 
@@ -59,9 +68,10 @@ class PostgresTransaction:
     def __init__(self, connection: Any, prepared: PreparedStatements) -> None:
         self._connection = connection
         self._prepared = prepared
+        self.ended = False
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        prepared = self._prepared[statement]
+        prepared = self._prepare(statement)
         with _translated():
             return prepared.load(await self._connection.fetch(prepared.sql, *prepared.bind(values)))
 
@@ -70,10 +80,15 @@ class PostgresTransaction:
         return rows[0] if rows else None
 
     async def run(self, statement: Statement, **values: Any) -> int:
-        prepared = self._prepared[statement]
+        prepared = self._prepare(statement)
         with _translated():
             status: str = await self._connection.execute(prepared.sql, *prepared.bind(values))
         return int(status.rpartition(" ")[2])  # "UPDATE 3", "INSERT 0 1"
+
+    def _prepare(self, statement: Statement) -> Prepared:
+        if self.ended:
+            raise RuntimeError("the transaction has ended")
+        return self._prepared[statement]
 
 
 class PostgresDatabase:
@@ -120,19 +135,20 @@ class PostgresDatabase:
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():
             connection = await self._pool.acquire(timeout=WAIT)
+        transaction = PostgresTransaction(connection, self._prepared)
         try:
-            transaction = connection.transaction()
             with _translated():
-                await transaction.start()
-            try:
-                yield PostgresTransaction(connection, self._prepared)
-            except BaseException:
-                with suppress(Unavailable), _translated():
-                    await transaction.rollback()
-                raise
+                await connection.execute("BEGIN")
+            yield transaction
+            transaction.ended = True
             with _translated():
-                await transaction.commit()
+                await connection.execute("COMMIT")
+        except BaseException:
+            with suppress(Unavailable), _translated():
+                await connection.execute("ROLLBACK")  # no error where there is nothing to undo
+            raise
         finally:
+            transaction.ended = True
             with suppress(Unavailable), _translated():
                 await self._pool.release(connection)
 
@@ -144,23 +160,31 @@ class PostgresDatabase:
             self._listener = asyncio.create_task(self._listen(), name="database listener")
         news = self._news[channel]
         with suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), timeout.total_seconds())
+            async with asyncio.timeout(timeout.total_seconds()):
+                await news.wait()
         news.clear()
 
     async def _listen(self) -> None:
-        """Listen on a connection of its own, again and again. What is missed meanwhile is found after the timeout."""
+        """Listen on a connection of its own, and again whenever it is lost."""
         while True:
-            try:
-                connection = await asyncpg.connect(self._url, timeout=WAIT, command_timeout=COMMAND_TIMEOUT)
-                try:
-                    await connection.add_listener(JOBS, self._told)
-                    while not connection.is_closed():
-                        await asyncio.sleep(RECONNECT_PAUSE)
-                        await connection.fetch("SELECT 1")
-                finally:
-                    connection.terminate()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                await asyncio.sleep(RECONNECT_PAUSE)
+            with suppress(Unavailable, asyncpg.PostgresError), _translated():
+                await self._listen_once()
+            await asyncio.sleep(RECONNECT_PAUSE)
+
+    async def _listen_once(self) -> None:
+        connection = await asyncpg.connect(self._url, timeout=WAIT, command_timeout=WAIT)
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(JOBS, self._told)
+            self._news[JOBS].set()  # there may have been some while nobody listened
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(KEEP_ALIVE):
+                        await lost.wait()
+                await connection.fetch("SELECT 1")  # raises if it is lost
+        finally:
+            connection.terminate()
 
     def _told(self, _connection: object, _pid: int, channel: str, _payload: str) -> None:
         self._news[channel].set()

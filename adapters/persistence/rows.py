@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, desc
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -100,9 +100,9 @@ class ItemRow(SQLModel, table=True):
     """
 
     __tablename__ = "items"
-    __table_args__ = (
-        Index("ix_items_owner_id_created_at_id", "owner_id", desc("created_at"), desc("id")),
-        Index("ix_items_owner_id_updated_at_id", "owner_id", desc("updated_at"), desc("id")),
+    __table_args__ = (  # each serves both directions
+        Index("ix_items_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_items_owner_id_updated_at_id", "owner_id", "updated_at", "id"),
         Index("ix_items_owner_id_title_id", "owner_id", "title", "id"),
         {"sqlite_autoincrement": True},
     )

@@ -123,7 +123,7 @@ class SqlSessions:
     async def sweep(self, now: datetime, *, limit: int) -> int:
         sessions = await self._transaction.run(SWEEP, now=now, limit=limit)
         tokens = await self._transaction.run(SWEEP_TOKENS, now=now, limit=limit)
-        return max(sessions, tokens)
+        return sessions + tokens
 
 
 async def identify(database: Database, session_id: str) -> tuple[User, datetime] | None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from adapters.persistence.statements import Prepared, PreparedStatements, Row, S
 from domain.errors import Unavailable
 
 READERS: Final = 4
+WAL_PAUSE: Final = 0.01
 DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 T = TypeVar("T")
@@ -32,10 +34,28 @@ log = logging.getLogger(__name__)
 def connect(path: Path) -> sqlite3.Connection:
     """A connection as Portico uses it. FULL, since NORMAL may lose acknowledged commits when the power fails."""
     connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Several processes may open a new file at once; SQLite doesn't wait for the lock that the switch takes."""
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_PAUSE)
+        else:
+            return
 
 
 @contextmanager
@@ -47,8 +67,8 @@ def _translated() -> Iterator[None]:
             raise NotUnique from error
         raise
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-            raise  # a statement that is wrong, not a database that is away
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR and not str(error).startswith("no such table"):
+            raise  # a statement that is wrong, not a database that is away, or not migrated yet
         log.warning("the database can't be used: %s", error)
         raise Unavailable from error
 
@@ -109,10 +129,10 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 class SqliteTransaction:
     def __init__(self, database: "SqliteDatabase") -> None:
         self._database = database
+        self.ended = False
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        with _translated():
-            return await self._database.writer.run(_fetch(self._database.prepared[statement], values))
+        return await self._run(_fetch(self._database.prepared[statement], values))
 
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         rows = await self.all(statement, **values)
@@ -121,8 +141,13 @@ class SqliteTransaction:
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._database.prepared[statement]
         bound = prepared.bind(values)
+        return await self._run(lambda connection: connection.execute(prepared.sql, bound).rowcount)
+
+    async def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        if self.ended:  # what came now would be part of somebody else's
+            raise RuntimeError("the transaction has ended")
         with _translated():
-            return await self._database.writer.run(lambda connection: connection.execute(prepared.sql, bound).rowcount)
+            return await self._database.writer.run(function)
 
 
 class SqliteDatabase:
@@ -154,18 +179,23 @@ class SqliteDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
         try:
-            await asyncio.wait_for(self._turn.acquire(), WAIT)
+            async with asyncio.timeout(WAIT):
+                await self._turn.acquire()
         except TimeoutError as error:
+            log.warning("the database can't be used: nobody ended a transaction in time")
             raise Unavailable from error
+        transaction = SqliteTransaction(self)
         try:
             await self._to_the_end(_begin)
-            yield SqliteTransaction(self)
+            yield transaction
+            transaction.ended = True
             await self._to_the_end(_commit)
         except BaseException:
             with suppress(Unavailable):
                 await self._to_the_end(_roll_back)
             raise
         finally:
+            transaction.ended = True
             self._turn.release()
 
     async def _to_the_end(self, step: Callable[[sqlite3.Connection], None]) -> None:
@@ -176,6 +206,7 @@ class SqliteDatabase:
                 await asyncio.shield(taking)
             except asyncio.CancelledError:
                 await asyncio.wait([taking])
+                taking.exception()  # nobody else will ask for it
                 raise
 
     def signal(self, channel: str) -> None:
@@ -184,7 +215,8 @@ class SqliteDatabase:
     async def wait_for(self, channel: str, timeout: timedelta) -> None:
         news = self._news[channel]
         with suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), timeout.total_seconds())
+            async with asyncio.timeout(timeout.total_seconds()):
+                await news.wait()
         news.clear()
 
     def connections(self) -> Mapping[str, int]:

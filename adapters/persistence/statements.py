@@ -95,7 +95,8 @@ def _now_ms_in_sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any)
 
 @compiles(now_ms, "postgresql")
 def _now_ms_in_postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+    # Not clock_timestamp: that is volatile, so an index on a time could not be used
+    return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
 
 
 def like_pattern(word: str) -> str:

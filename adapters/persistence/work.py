@@ -17,6 +17,7 @@ from adapters.persistence.statements import Statement
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
+from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.idempotency import KeptAnswer
@@ -33,11 +34,11 @@ class SqlWork:
     """Implements `Work`."""
 
     def __init__(self, transaction: Transaction, clock: Clock) -> None:
-        self.users = SqlUsers(transaction, clock)
-        self.sessions = SqlSessions(transaction)
-        self.mailed_tokens = SqlMailedTokens(transaction)
-        self.items = SqlItems(transaction)
-        self.answers = SqlAnswers(transaction)
+        self.users: Users = SqlUsers(transaction, clock)
+        self.sessions: Sessions = SqlSessions(transaction)
+        self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
+        self.items: Items = SqlItems(transaction)
+        self.answers: Answers = SqlAnswers(transaction)
         self.announced: list[NewJob] = []
 
     def announce(self, event: Event) -> None:

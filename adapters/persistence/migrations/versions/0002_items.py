@@ -24,12 +24,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_items_owner_id_created_at_id", "items", ["owner_id", sa.text("created_at DESC"), sa.text("id DESC")]
-    )
-    op.create_index(
-        "ix_items_owner_id_updated_at_id", "items", ["owner_id", sa.text("updated_at DESC"), sa.text("id DESC")]
-    )
+    op.create_index("ix_items_owner_id_created_at_id", "items", ["owner_id", "created_at", "id"])
+    op.create_index("ix_items_owner_id_updated_at_id", "items", ["owner_id", "updated_at", "id"])
     op.create_index("ix_items_owner_id_title_id", "items", ["owner_id", "title", "id"])
     op.create_table(
         "answers",

@@ -1,0 +1,337 @@
+"""What only PostgreSQL has to prove: that it comes back by itself, and that no connection is lost or left dirty."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+import pytest
+from sqlalchemy import func, select, text
+
+from adapters.persistence.jobs import ANY_DUE
+from adapters.persistence.migrate import migrate
+from adapters.persistence.postgres import DIALECT, POOL_SIZE, PostgresDatabase
+from adapters.persistence.statements import Statement, prepare
+from application.ports.jobs import NewJob
+from domain.errors import Unavailable
+from domain.users import User
+from tests.contracts.stores import Store, store_on
+from tests.fakes import SettableClock
+from tests.postgres_server import PostgresServer
+from tests.running_app import eventually
+
+SLEEP: Final = Statement(select(func.pg_sleep(3600)))
+WRONG: Final = Statement(select(text("no_such_column")))
+DEADLINE: Final = 20.0
+
+
+@pytest.fixture
+async def database(migrated_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    database = PostgresDatabase(migrated_postgres_url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def store(database: PostgresDatabase, clock: SettableClock) -> Store:
+    return store_on(database, clock)
+
+
+@pytest.fixture
+def own_url(own_postgres: PostgresServer) -> str:
+    """A migrated database on a server of this test's own."""
+    own_postgres.create_database("portico")
+    migrate(own_postgres.url("portico"))
+    return own_postgres.url("portico")
+
+
+@pytest.fixture
+async def own_database(own_url: str) -> AsyncIterator[PostgresDatabase]:
+    database = PostgresDatabase(own_url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def name_of(store: Store, user: User) -> str:
+    return (await store.reads.user(user.id)).email
+
+
+async def ask(url: str, statement: str, *values: Any) -> Any:
+    """The one value of a statement, run on a connection that isn't the adapter's."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement, *values)
+    finally:
+        await connection.close()
+
+
+async def connections_in(url: str, state: str) -> int:
+    """How many connections of the adapter are in that state."""
+    count: int = await ask(
+        url,
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'portico' AND datname = current_database() AND state LIKE $1",
+        state,
+    )
+    return count
+
+
+async def until_there_are(count: int, url: str, state: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await connections_in(url, state) != count:  # noqa: ASYNC110 - it is the server's state
+            await asyncio.sleep(0.01)
+
+
+class TestOutages:
+    async def test_a_server_that_crashes_is_unavailable_and_then_works_again_by_itself(
+        self, own_postgres: PostgresServer, own_database: PostgresDatabase, clock: SettableClock
+    ) -> None:
+        store = store_on(own_database, clock)
+        user = await store.has("ada@example.org")
+        await asyncio.gather(*(store.reads.ping() for _ in range(POOL_SIZE)))  # so that many connections break
+
+        await asyncio.to_thread(own_postgres.stop_immediately)
+        for _ in range(2):
+            answers = await asyncio.gather(
+                *(store.reads.user(user.id) for _ in range(2 * POOL_SIZE)),
+                store.has("grace@example.org"),
+                store.jobs.claim("a worker", limit=1, lease=timedelta(minutes=1)),
+                store.jobs.add(NewJob("work")),
+                own_database.schema_revision(),
+                return_exceptions=True,
+            )
+            assert {type(answer) for answer in answers} == {Unavailable}
+
+        await asyncio.to_thread(own_postgres.start)
+        emails = await asyncio.gather(*(name_of(store, user) for _ in range(2 * POOL_SIZE)))
+
+        assert set(emails) == {"ada@example.org"}
+        assert (await store.has("grace@example.org")).id > user.id
+        assert own_database.connections()["used"] == 0
+
+    async def test_a_crash_in_the_middle_of_a_transaction_undoes_it(
+        self, own_postgres: PostgresServer, own_database: PostgresDatabase, clock: SettableClock
+    ) -> None:
+        store = store_on(own_database, clock)
+        user = await store.has("ada@example.org", full_name="Ada")
+
+        with pytest.raises(Unavailable):
+            async with store.begin() as work:
+                changed = await work.users.get(user.id)
+                changed.full_name = "somebody else"
+                await work.users.save(changed)
+                await asyncio.to_thread(own_postgres.stop_immediately)
+
+        await asyncio.to_thread(own_postgres.start)
+        assert (await store.reads.user(user.id)).full_name == "Ada"
+
+    async def test_who_waits_for_jobs_hears_of_them_again_after_a_crash(
+        self, own_postgres: PostgresServer, own_database: PostgresDatabase, clock: SettableClock
+    ) -> None:
+        store = store_on(own_database, clock)
+        await store.jobs.wait(timedelta(seconds=60))  # ends once it listens
+        waiting = asyncio.create_task(store.jobs.wait(timedelta(seconds=60)))
+        await asyncio.to_thread(own_postgres.stop_immediately)
+        await asyncio.to_thread(own_postgres.start)
+
+        await store.jobs.add(NewJob("added while nobody listened"))
+        async with asyncio.timeout(DEADLINE):
+            await waiting
+        hearing = asyncio.create_task(store.jobs.wait(timedelta(seconds=60)))
+        await store.jobs.add(NewJob("added while somebody listens"))
+
+        async with asyncio.timeout(DEADLINE):
+            await hearing
+
+    async def test_connections_that_an_operator_ends_are_replaced(
+        self, database: PostgresDatabase, store: Store, migrated_postgres_url: str
+    ) -> None:
+        user = await store.has()
+        await asyncio.gather(*(store.reads.ping() for _ in range(POOL_SIZE)))
+        await ask(
+            migrated_postgres_url,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        await until_there_are(0, migrated_postgres_url, "%")
+
+        answers = await asyncio.gather(*(name_of(store, user) for _ in range(50)), return_exceptions=True)
+        assert {answer if isinstance(answer, str) else type(answer) for answer in answers} <= {user.email, Unavailable}
+
+        assert await name_of(store, user) == user.email
+
+    @pytest.mark.parametrize(
+        "url", ["postgresql://postgres@/{name}?host=/nowhere", "postgresql://postgres@127.0.0.1:1/x"]
+    )
+    async def test_a_server_that_is_not_there_is_unavailable(self, url: str, clock: SettableClock) -> None:
+        database = PostgresDatabase(url)
+        await database.open()
+        with pytest.raises(Unavailable):
+            await store_on(database, clock).reads.ping()
+        with pytest.raises(Unavailable):
+            await store_on(database, clock).has()
+        await database.close()
+
+    async def test_a_database_that_is_not_there_is_unavailable(
+        self, postgres: PostgresServer, clock: SettableClock
+    ) -> None:
+        database = PostgresDatabase(postgres.url("no_such_database"))
+        await database.open()
+        with pytest.raises(Unavailable):
+            await store_on(database, clock).reads.ping()
+        await database.close()
+
+    async def test_a_replica_that_only_reads_is_unavailable_for_writers(
+        self, store: Store, migrated_postgres_url: str, clock: SettableClock
+    ) -> None:
+        user = await store.has("ada@example.org")
+        database = PostgresDatabase(f"{migrated_postgres_url}&default_transaction_read_only=on")
+        await database.open()
+        replica = store_on(database, clock)
+
+        with pytest.raises(Unavailable):
+            await replica.has("grace@example.org")
+
+        assert await name_of(replica, user) == "ada@example.org"
+        await database.close()
+
+
+class TestConnections:
+    async def test_many_more_tasks_than_connections_all_get_their_turn(
+        self, database: PostgresDatabase, store: Store
+    ) -> None:
+        user = await store.has()
+
+        async def change(letter: int) -> None:
+            async with store.begin() as work:
+                await work.users.record_activity(user.id, user.created_at + timedelta(seconds=letter))
+
+        await asyncio.gather(
+            *(name_of(store, user) for _ in range(10 * POOL_SIZE)), *(change(n) for n in range(5 * POOL_SIZE))
+        )
+
+        assert database.connections()["used"] == 0
+        assert sum(database.connections().values()) <= POOL_SIZE
+
+    async def test_who_gets_no_connection_in_time_gives_up(
+        self, database: PostgresDatabase, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("adapters.persistence.postgres.WAIT", 0.1)
+        sleepers = [asyncio.create_task(database.first(SLEEP)) for _ in range(POOL_SIZE)]
+        await eventually(lambda: database.connections()["used"] == POOL_SIZE)
+
+        for give_up in (store.reads.ping(), store.has()):
+            with pytest.raises(Unavailable):
+                await give_up
+
+        for sleeper in sleepers:
+            sleeper.cancel()
+        await asyncio.gather(*sleepers, return_exceptions=True)
+        monkeypatch.undo()
+        await store.reads.ping()
+
+    async def test_a_cancelled_query_ends_on_the_server_and_gives_its_connection_back(
+        self, database: PostgresDatabase, store: Store, migrated_postgres_url: str
+    ) -> None:
+        sleeper = asyncio.create_task(database.first(SLEEP))
+        await until_there_are(1, migrated_postgres_url, "active")
+
+        sleeper.cancel()
+        await asyncio.gather(sleeper, return_exceptions=True)
+
+        await until_there_are(0, migrated_postgres_url, "active")
+        assert database.connections()["used"] == 0
+        await store.reads.ping()
+
+    async def test_a_query_that_takes_too_long_is_unavailable_and_ends_on_the_server(
+        self, migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("adapters.persistence.postgres.COMMAND_TIMEOUT", 0.2)
+        database = PostgresDatabase(migrated_postgres_url)
+        await database.open()
+
+        with pytest.raises(Unavailable):
+            await database.first(SLEEP)
+
+        await until_there_are(0, migrated_postgres_url, "active")
+        await database.close()
+
+    @pytest.mark.parametrize("setting", ["statement_timeout", "idle_in_transaction_session_timeout"])
+    async def test_a_limit_of_the_servers_is_unavailable_and_leaves_nothing(
+        self, migrated_postgres_url: str, clock: SettableClock, setting: str
+    ) -> None:
+        database = PostgresDatabase(f"{migrated_postgres_url}&{setting}=200")
+        await database.open()
+        store = store_on(database, clock)
+        try:
+            with pytest.raises(Unavailable):
+                async with database.transaction() as transaction:
+                    if setting == "statement_timeout":
+                        await transaction.first(SLEEP)
+                    await until_there_are(0, migrated_postgres_url, "idle in transaction")
+            await store.reads.ping()
+            assert database.connections()["used"] == 0
+        finally:
+            await database.close()
+
+    async def test_a_transaction_that_fails_leaves_no_open_transaction(
+        self, database: PostgresDatabase, store: Store, migrated_postgres_url: str
+    ) -> None:
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            async with database.transaction() as transaction:
+                await transaction.first(WRONG)
+
+        assert await connections_in(migrated_postgres_url, "idle in transaction%") == 0
+        assert (await store.has()).id == 1
+
+    async def test_a_deadlock_makes_one_of_the_two_try_again_later(
+        self, database: PostgresDatabase, store: Store
+    ) -> None:
+        users = [await store.has(f"user{number}@example.org") for number in range(2)]
+        both_hold_one = asyncio.Barrier(2)
+
+        async def lock(first: User, second: User) -> None:
+            async with store.begin() as work:
+                await work.users.get(first.id)
+                await both_hold_one.wait()
+                await work.users.get(second.id)
+
+        outcomes = await asyncio.gather(lock(*users), lock(*users[::-1]), return_exceptions=True)
+
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "Unavailable"]
+        assert database.connections()["used"] == 0
+
+
+async def test_looking_for_due_jobs_takes_the_index(migrated_postgres_url: str) -> None:
+    connection = await asyncpg.connect(migrated_postgres_url)
+    try:
+        await connection.execute(
+            "INSERT INTO jobs (id, kind, payload, created_at, due_at, attempt)"
+            " SELECT n, 'work', '{}', 0, 4102444800000 + n, 0 FROM generate_series(1, 5000) AS n; ANALYZE jobs"
+        )
+        plan = await connection.fetch("EXPLAIN " + prepare(ANY_DUE, DIALECT).sql, 1)
+    finally:
+        await connection.close()
+
+    assert "ix_jobs_due_at" in " ".join(row[0] for row in plan)
+
+
+async def test_a_worker_does_not_wait_for_another_that_is_just_claiming(
+    store: Store, migrated_postgres_url: str
+) -> None:
+    for _ in range(2):
+        await store.jobs.add(NewJob("work"))
+    connection = await asyncpg.connect(migrated_postgres_url)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT 1 FROM jobs ORDER BY due_at LIMIT 1 FOR UPDATE")
+
+            async with asyncio.timeout(DEADLINE):
+                claimed = await store.jobs.claim("a worker", limit=2, lease=timedelta(minutes=1))
+    finally:
+        await connection.close()
+
+    assert len(claimed) == 1
