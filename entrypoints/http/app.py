@@ -21,7 +21,6 @@ DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 EXPOSED = [
     "X-Request-ID",
     "ETag",
-    "Idempotency-Replayed",
     "Location",
     "Retry-After",
     "Tus-Resumable",

@@ -29,7 +29,9 @@ def _value(request: Request, name: str) -> str | None:
 
 async def _if_match(
     request: Request,
-    if_match: Annotated[str | None, Header(description="Only if the resource still has this `ETag`.")] = None,
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="Only if the resource still has this `ETag`.")
+    ] = None,
 ) -> frozenset[int] | None:
     value = _value(request, "if-match") if if_match is not None else None
     return None if value in (None, "*") else _versions(value or "", weak=False)
@@ -52,7 +54,9 @@ class KnownVersions:
 
 async def _if_none_match(
     request: Request,
-    if_none_match: Annotated[str | None, Header(description="Not if the resource still has this `ETag`.")] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="Not if the resource still has this `ETag`.")
+    ] = None,
 ) -> KnownVersions:
     return KnownVersions(_value(request, "if-none-match") if if_none_match is not None else None)
 

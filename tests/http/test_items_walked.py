@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.items import ItemSort
@@ -21,7 +21,12 @@ def apps(tmp_path: Path, sqlite_template: Path, migrated_postgres_url: str) -> I
         yield apps
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.generate],  # whole walks over HTTP take too long to shrink
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data(), sort=st.sampled_from(SORTS), limit=st.integers(1, 4))
 def test_every_row_that_stays_is_seen_exactly_once(apps: Apps, data: st.DataObject, sort: str, limit: int) -> None:
     ada = apps.new_user()
