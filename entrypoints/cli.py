@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import getpass
 import json
 import sys
@@ -77,6 +78,7 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
         raise WrongSettings(
             ["--workers: more than one process needs PostgreSQL (DATABASE_URL) or REDIS_URL to hear each other"]
         )
+    gc.disable()  # what is loaded now stays, so looking for garbage in it only takes time; `serve` turns it on again
     _container(settings)
     from entrypoints.server import serve  # noqa: PLC0415
 

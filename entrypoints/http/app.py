@@ -1,10 +1,11 @@
 """The app: layers, routes and life of one HTTP server process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +18,11 @@ from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation
 from entrypoints.settings import Settings, read_settings
 
+QUIET_SECONDS = 1.0
+"""How long after its start the app leaves the processor to those who wait for it."""
 DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
+AT_ROOT = (operations.router, pages.router)
+IN_API = (users.router, auth.router, items.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -32,8 +37,6 @@ EXPOSED = [
     "Upload-Expires",
     "Portico-File-Id",
 ]
-ROUTERS = (users.router, auth.router, items.router)
-"""What is under the API's path."""
 
 
 class Cors(CORSMiddleware):
@@ -65,9 +68,10 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
         lifespan=_lifespan(container, with_worker=with_worker),
     )
     app.state.container = container
-    app.include_router(operations.router)
-    app.include_router(pages.router)
-    for router in ROUTERS:
+    app.state.methods = _methods(*AT_ROOT, *IN_API)
+    for router in AT_ROOT:
+        app.include_router(router)
+    for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
@@ -92,14 +96,22 @@ def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
 
+def _routes(*routers: APIRouter) -> Iterator[APIRoute]:
+    for router in routers:
+        yield from (route for route in router.routes if isinstance(route, APIRoute))
+
+
+def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
+    """The methods that each path has."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    for route in _routes(*routers):
+        methods[route.path] |= route.methods or set()
+    return methods
+
+
 def _collections(prefix: str) -> dict[str, str]:
     """Each collection's path without its slash, and with it."""
-    paths = {
-        f"{prefix}{route.path}"
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute) and route.path.endswith("/")
-    }
+    paths = {f"{prefix}{route.path}" for route in _routes(*IN_API) if route.path.endswith("/")}
     return {path.removesuffix("/"): path for path in paths}
 
 
@@ -112,19 +124,26 @@ def _lifespan(container: Container, *, with_worker: bool) -> Callable[[FastAPI],
     return lifespan
 
 
+async def _prepare(container: Container) -> None:
+    """Load what the first token needs, once the first requests had their answers."""
+    await asyncio.sleep(QUIET_SECONDS)
+    await asyncio.to_thread(container.tokens().prepare)
+
+
 @asynccontextmanager
 async def running(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
     """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
     database = container.database()
     await database.open()
-    preparing = asyncio.create_task(asyncio.to_thread(container.tokens().prepare))
+    preparing = asyncio.create_task(_prepare(container))
     stop = asyncio.Event()
     worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
     try:
         yield
     finally:
         stop.set()
-        await preparing
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
         await container.throttle().close()

@@ -61,7 +61,7 @@ def _no_constant(name: str) -> None:
 
 def _deeper_than(value: Any, levels: int) -> bool:
     layer = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         layer = [
             child
             for parent in layer
@@ -70,7 +70,7 @@ def _deeper_than(value: Any, levels: int) -> bool:
         ]
         if not layer:
             return False
-    return True
+    return any(isinstance(value, dict | list) for value in layer)
 
 
 def has_body(request: Request) -> bool:

@@ -24,6 +24,11 @@ TAGS: Final = [
 ]
 
 
+SCHEMAS: Final = "#/components/schemas/"
+ERROR_BODY: Final = f"{SCHEMAS}ErrorBody"
+"""Named, not given as a model: FastAPI would make a validator of it for every error of every route."""
+
+
 class ErrorBody(BaseModel):
     """Every error has this body. Only a 422 has `errors`."""
 
@@ -77,9 +82,8 @@ def errors(
 def _described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
     examples = {code: _example(code, message) for code, message in codes.items()}
     described: dict[str, Any] = {
-        "model": ErrorBody,
         "description": "; ".join(f"`{code}`: {message}" for code, message in codes.items()),
-        "content": {"application/json": {"examples": examples}},
+        "content": {"application/json": {"schema": {"$ref": ERROR_BODY}, "examples": examples}},
     }
     if status in (status_of(TooManyAttempts), status_of(Unavailable)):
         described["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
@@ -105,6 +109,7 @@ def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]
                 tags=TAGS,
                 routes=app.routes,
             )
+            document["components"]["schemas"] |= _error_schemas()
             scheme = document["components"]["securitySchemes"]["bearer"]
             scheme["flows"]["password"]["tokenUrl"] = f"{server_prefix}/auth/login"
             _drop_unused(document, ("HTTPValidationError", "ValidationError"))
@@ -114,9 +119,15 @@ def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]
     return openapi
 
 
+def _error_schemas() -> dict[str, Any]:
+    """The schemas of an error's body and of what it consists of."""
+    body = ErrorBody.model_json_schema(mode="serialization", ref_template=f"{SCHEMAS}{{model}}")
+    return {**body.pop("$defs"), "ErrorBody": body}
+
+
 def _drop_unused(document: dict[str, Any], names: Sequence[str]) -> None:
     """Take the framework's own error schemas out where nothing refers to them any more."""
     for name in names:
         text = repr(document)
-        if text.count(f"#/components/schemas/{name}'") == 0:
+        if text.count(f"{SCHEMAS}{name}'") == 0:
             document["components"]["schemas"].pop(name, None)

@@ -149,7 +149,10 @@ async def _failed(request: Request, error: Exception) -> Response:
     else:
         code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
         message = phrase.capitalize()
-    return error_response(request, error.status_code, code, message, headers=error.headers)
+    headers = error.headers
+    if error.status_code == 405:  # the framework names the methods of the first route that has this path
+        headers = {"Allow": ", ".join(sorted(request.app.state.methods[request.scope["route"].path]))}
+    return error_response(request, error.status_code, code, message, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from application.email_addresses import RequestEmailChange
 from application.users import (
@@ -95,8 +95,8 @@ class UserPatch(RequestModel):
 
     email: EmailField = None
     full_name: PersonName | None = None
-    is_active: Annotated[bool | None, AfterValidator(not_null)] = None
-    is_superuser: Annotated[bool | None, AfterValidator(not_null)] = None
+    is_active: Annotated[bool | None, AfterValidator(not_null), WithJsonSchema({"type": "boolean"})] = None
+    is_superuser: Annotated[bool | None, AfterValidator(not_null), WithJsonSchema({"type": "boolean"})] = None
 
 
 @router.post(

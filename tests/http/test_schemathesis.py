@@ -1,0 +1,37 @@
+"""The whole OpenAPI document, attacked by schemathesis against a real server."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.faults.processes import command, serving
+from tests.running_app import PASSWORD
+
+ROOT = "root@example.org"
+
+
+async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with serving(data, MAIL_BACKEND="file") as portico, portico.client() as client:
+        created = await command(data, "create-superuser", "--email", ROOT, "--password-stdin", stdin=f"{PASSWORD}\n")
+        assert created[0] == 0
+        pair = (await client.post("/auth/login", json={"email": ROOT, "password": PASSWORD})).json()
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("st")),
+            "run",
+            f"http://127.0.0.1:{portico.port}/api/v1/openapi.json",
+            *("--header", f"Authorization: Bearer {pair['access_token']}"),
+            *("--phases", "examples,coverage,fuzzing"),
+            *("--max-examples", "20", "--seed", "1", "--warnings", "off", "--no-color"),
+            *("--exclude-operation-id", "sign_out"),  # it would sign the rest of the run out
+            # A token, an address or a password of the right shape may still be none that we take.
+            *("--exclude-checks", "positive_data_acceptance"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=tmp_path,
+        )
+        async with asyncio.timeout(100):
+            output, _ = await process.communicate()
+
+    assert process.returncode == 0, output.decode()
+    assert b"generated" in output
