@@ -16,6 +16,8 @@ from entrypoints.http.errors import FieldError, status_of
 SIGNED_IN: Final = (NotAuthenticated, InvalidAccessToken, InactiveUser)
 """What every call that wants a signed-in user can answer."""
 
+INVALID_KEY: Final = "The Idempotency-Key must be 1 to 255 visible ASCII characters"
+
 TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
@@ -63,7 +65,7 @@ def _example(code: str, message: str) -> dict[str, Any]:
 
 
 def errors(
-    *refusals: type[Refusal], json_body: bool = False, validated: bool = False
+    *refusals: type[Refusal], json_body: bool = False, validated: bool = False, idempotent: bool = False
 ) -> dict[int | str, dict[str, Any]]:
     """The errors that an operation can answer, by status, each with its code. Any of them may answer 503."""
     found: dict[int, dict[str, str]] = {}
@@ -74,6 +76,8 @@ def errors(
         found.setdefault(400, {})["malformed_body"] = "The body is not valid JSON"
         found[413] = {"body_too_large": "The body exceeds 1048576 bytes"}
         found[415] = {"unsupported_media_type": "The body must be application/json, without a content encoding"}
+    if idempotent:
+        found.setdefault(400, {})["invalid_idempotency_key"] = INVALID_KEY
     if json_body or validated:
         found.setdefault(422, {})["validation_error"] = "Validation error"
     return {status: _described(status, codes) for status, codes in sorted(found.items())}

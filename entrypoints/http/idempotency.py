@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Request, Response
 from application.idempotency import DoOnce, Keep
 from domain.idempotency import Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from entrypoints.http.dependencies import CurrentActor, use
+from entrypoints.http.documentation import INVALID_KEY
 from entrypoints.http.errors import RequestError
 
 T = TypeVar("T")
@@ -68,9 +69,7 @@ async def _idempotency(
     if key is None:
         return Idempotency(None, do_once)
     if not KEY.fullmatch(key) or len(request.headers.getlist("idempotency-key")) > 1:
-        raise RequestError(
-            400, "invalid_idempotency_key", "The Idempotency-Key must be 1 to 255 visible ASCII characters"
-        )
+        raise RequestError(400, "invalid_idempotency_key", INVALID_KEY)
     asked = f"{request.method} {request.scope['path']}\n".encode() + await request.body()
     return Idempotency(Attempt(actor.user.id, key, sha256(asked).hexdigest()), do_once)
 

@@ -82,7 +82,7 @@ _TAGGED: Final[dict[str, Any]] = {
     "/",
     status_code=201,
     response_model=ItemResponse,
-    responses=errors(*SIGNED_IN, *IDEMPOTENT, json_body=True) | {201: _TAGGED},
+    responses=errors(*SIGNED_IN, *IDEMPOTENT, json_body=True, idempotent=True) | {201: _TAGGED},
 )
 async def create_item(
     *,
