@@ -59,9 +59,9 @@ def _signing_keys(settings: Settings, secret_key: bytes) -> SigningKeys:
     return SigningKeys.from_pem_file(settings.algorithm, settings.jwt_private_key_file)
 
 
-def _throttle(settings: Settings, secret_key: bytes) -> MovingWindowThrottle | NoThrottle:
+def _throttle(settings: Settings, secret_key: bytes) -> MovingWindowThrottle:
     if not settings.rate_limits_enabled:
-        return NoThrottle()
+        return NoThrottle(secret_key, settings.redis_url)
     return MovingWindowThrottle(secret_key, settings.redis_url)
 
 
@@ -96,7 +96,7 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 def _checks(
-    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle | NoThrottle
+    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
         revision = await database.schema_revision()

@@ -25,22 +25,6 @@ REDIS_CONNECTIONS: Final = 16
 Answer = TypeVar("Answer")
 
 
-class NoThrottle:
-    """Everything is allowed, as often as one likes."""
-
-    async def check(self, limit: Limit, *key: str) -> None:
-        pass
-
-    async def spend(self, limit: Limit, *key: str) -> None:
-        pass
-
-    async def redis_answers(self) -> bool:
-        return True
-
-    async def close(self) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class _Redis:
     limiter: "MovingWindowRateLimiter"
@@ -142,6 +126,19 @@ class MovingWindowThrottle:
             log.info("Redis is back: rate limits are shared again")
         self._redis_is_away = False
         return answer
+
+
+class NoThrottle(MovingWindowThrottle):
+    """Everything is allowed, as often as one likes; whether Redis answers is still told."""
+
+    def __init__(self, secret: bytes = b"", redis_url: str | None = None) -> None:
+        super().__init__(secret, redis_url)
+
+    async def check(self, limit: Limit, *key: str) -> None:
+        pass
+
+    async def spend(self, limit: Limit, *key: str) -> None:
+        pass
 
 
 def _refusal(reset_time: float) -> TooManyAttempts:

@@ -97,6 +97,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: Any = None
+        self._places = asyncio.Semaphore(POOL_SIZE)
         self._prepared = PreparedStatements(DIALECT)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._listener: asyncio.Task[None] | None = None
@@ -124,8 +125,11 @@ class PostgresDatabase:
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
         prepared = self._prepared[statement]
         with _translated():
-            async with self._pool.acquire(timeout=WAIT) as connection:
+            connection = await self._acquire()
+            try:
                 return prepared.load(await connection.fetch(prepared.sql, *prepared.bind(values)))
+            finally:
+                await self._release(connection)
 
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         rows = await self.all(statement, **values)
@@ -134,7 +138,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():
-            connection = await self._pool.acquire(timeout=WAIT)
+            connection = await self._acquire()
         transaction = PostgresTransaction(connection, self._prepared)
         try:
             with _translated():
@@ -150,7 +154,23 @@ class PostgresDatabase:
         finally:
             transaction.ended = True
             with suppress(Unavailable), _translated():
-                await self._pool.release(connection)
+                await self._release(connection)
+
+    async def _acquire(self) -> Any:
+        """A connection for whoever has waited longest. The pool itself gives it to whoever happens to come by."""
+        async with asyncio.timeout(WAIT):
+            await self._places.acquire()
+            try:
+                return await self._pool.acquire()
+            except BaseException:
+                self._places.release()
+                raise
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection, timeout=WAIT)
+        finally:
+            self._places.release()
 
     def signal(self, channel: str) -> None:
         """Nothing to do: a trigger on the table tells every process, at the commit."""

@@ -2,24 +2,83 @@
 
 import asyncio
 import os
+import re
+import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx2
 
+from tests.mail_server import MailServer
 from tests.running_app import PASSWORD
 
-START_SECONDS: Final = 20.0
+HAS_PROC: Final = Path("/proc/self/task").exists()
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
+COMMAND_SECONDS: Final = 60.0
 
 
-def environment(data: Path, **settings: str) -> dict[str, str]:
-    """What a process sees: nothing of ours but these settings, and hashing that is quick."""
+@dataclass
+class Process:
+    """A `portico` process. `port` is 0 for one that serves nothing."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+    port: int = 0
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def errors(self) -> str:
+        """What it wrote to standard error until now."""
+        return self.log.read_text()
+
+    def client(self) -> httpx2.AsyncClient:
+        """Speaks to the API; hands out connections without a bound of its own."""
+        limits = httpx2.Limits(max_connections=None)
+        # There is no TLS here, and reading the system's certificates takes longer than a request.
+        return httpx2.AsyncClient(base_url=f"{self.root}/api/v1", timeout=30, limits=limits, verify=False)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        self.process.terminate()
+
+    async def exit_status(self) -> int:
+        """Its exit status, once it has ended."""
+        async with asyncio.timeout(STOP_SECONDS):
+            return await self.process.wait()
+
+    @contextmanager
+    def paused(self, pid: int) -> Iterator[None]:
+        """Let this one of its processes do nothing meanwhile."""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def serving_processes(self) -> list[int]:
+        """The ids of the processes that serve, where there are several. None are known on a system without `/proc`."""
+        if not HAS_PROC:
+            return []
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def environment(data: Path, settings: dict[str, str]) -> dict[str, str]:
+    """What a process sees: these settings, hashing that is quick, and nothing of ours."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -31,55 +90,18 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
     }
 
 
-def free_port() -> int:
-    """A port below those that outgoing connections take."""
-    for port in range(20_000 + os.getpid() % 5_000, 32_000):
-        with socket.socket() as candidate, suppress(OSError):
-            candidate.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
-
-
-@dataclass
-class Process:
-    """A `portico` process. What it wrote to standard error is in `errors`."""
-
-    process: asyncio.subprocess.Process
-    errors: Path
-    port: int
-
-    @property
-    def api(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api/v1"
-
-    def client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=self.api, timeout=30)
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.process.kill()
-
-    def terminate(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-
-    async def exit_status(self) -> int:
-        async with asyncio.timeout(40):
-            return await self.process.wait()
-
-
 async def command(data: Path, *arguments: str, stdin: str = "", **settings: str) -> tuple[int, str, str]:
     """Run a command to its end: its exit status, output and errors."""
+    data.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "entrypoints.cli",
-        *arguments,
-        env=environment(data, **settings),
+        *(sys.executable, "-m", "entrypoints.cli", *arguments),
+        env=environment(data, settings),
+        cwd=data,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(COMMAND_SECONDS):
         output, errors = await process.communicate(stdin.encode())
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()
@@ -88,45 +110,111 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
 @asynccontextmanager
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
-    port = free_port()
-    async with _started(data, ("serve", "--port", str(port), *arguments), settings, port) as process:
-        async with httpx2.AsyncClient() as client, asyncio.timeout(START_SECONDS):
-            while not await _is_ready(client, port):
-                assert process.process.returncode is None, process.errors.read_text()
-                await asyncio.sleep(0.05)
+    with _reserved_port() as port:
+        async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+            process.port = port
+            try:
+                await comes_true(lambda: _is_up(process), START_SECONDS)
+            except TimeoutError:
+                raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+            yield process
+
+
+@asynccontextmanager
+async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
+    """A worker without a server; killed in the end if it still runs."""
+    async with _started(data, "worker", settings=settings) as process:
         yield process
 
 
 @asynccontextmanager
-async def _started(
-    data: Path, arguments: tuple[str, ...], settings: Mapping[str, str], port: int
-) -> AsyncIterator[Process]:
+async def _started(data: Path, *arguments: str, settings: dict[str, str]) -> AsyncIterator[Process]:
     data.mkdir(parents=True, exist_ok=True)
-    errors = data / f"stderr-{port}"
-    with errors.open("ab") as file:
+    log = data / f"stderr-{secrets.token_hex(4)}"
+    with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "entrypoints.cli",
-            *arguments,
-            env=environment(data, **settings),
+            *(sys.executable, "-m", "entrypoints.cli", *arguments),
+            env=environment(data, settings),
+            cwd=data,
+            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=file,
         )
+    started = Process(process, log)
     try:
-        yield Process(process, errors, port)
+        yield started
     finally:
         if process.returncode is None:
+            children = started.serving_processes()
             process.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         await process.wait()
 
 
-async def _is_ready(client: httpx2.AsyncClient, port: int) -> bool:
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A port below those that outgoing connections take. It stays ours: nobody else who reserves one gets it."""
+    while True:
+        with socket.socket() as reservation:
+            port = 20_000 + secrets.randbelow(12_000)
+            try:
+                reservation.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # from now on a server may listen there
+            yield port
+            return
+
+
+async def _is_up(process: Process) -> bool:
+    assert process.process.returncode is None, process.errors
     try:
-        return (await client.get(f"http://127.0.0.1:{port}/health/ready")).status_code == 200
+        return (await readiness(process))[0] == 200
     except httpx2.TransportError:
         return False
 
 
+async def readiness(process: Process) -> tuple[int, dict[str, str]]:
+    """The status of `/health/ready`, and what it says of each part."""
+    async with process.client() as client:
+        response = await client.get(f"{process.root}/health/ready")
+    return response.status_code, response.json()["checks"]
+
+
+async def comes_true(condition: Callable[[], Awaitable[bool]], deadline: float) -> None:
+    """Return once the condition holds, asked again and again. Raises `TimeoutError` at the deadline."""
+    async with asyncio.timeout(deadline):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(0.05)
+
+
+def mail_through(server: MailServer) -> dict[str, str]:
+    """The settings that send mail there."""
+    return {"MAIL_BACKEND": "smtp", "SMTP_HOST": server.host, "SMTP_PORT": str(server.port), "SMTP_TLS": "none"}
+
+
 async def register(client: httpx2.AsyncClient, address: str) -> httpx2.Response:
     return await client.post("/users/", json={"email": address, "password": PASSWORD})
+
+
+async def sign_in(client: httpx2.AsyncClient, address: str, password: str = PASSWORD) -> httpx2.Response:
+    return await client.post("/auth/login", json={"email": address, "password": password})
+
+
+async def figure(process: Process, name: str) -> float:
+    """What `/metrics` says of this series; 0 if it isn't there."""
+    async with process.client() as client:
+        text = (await client.get(f"{process.root}/metrics")).text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+async def comes_to(process: Process, name: str, value: float, deadline: float = 15) -> None:
+    """Return once `/metrics` says so of this series."""
+
+    async def is_there() -> bool:
+        return await figure(process, name) == value
+
+    await comes_true(is_there, deadline)

@@ -1,0 +1,32 @@
+"""From starting the process to the first answer, and what it takes of memory then."""
+
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.load import median_ratio
+from tests.benchmarks.servers import portico, twin
+
+LIMIT: Final = 1.1
+MEMORY_LIMIT: Final = 110.0
+
+
+def start_up(folder: Path, *, quick: bool) -> list[Figure]:
+    """On SQLite, both asking it for their first answer. The first start of Portico makes the database, too."""
+    url = f"sqlite+aiosqlite:///{folder / 'portico.db'}"
+    with portico(folder) as server:
+        first, memory = server.start_seconds, [server.memory()]
+    firsts, starts = [], []
+    for _ in range(4 if quick else 10):
+        with portico(folder) as server:
+            ours = server.start_seconds
+            memory.append(server.memory())
+        with twin("bare", folder, DATABASE_URL=url) as server:
+            starts.append((ours, server.start_seconds))
+            firsts.append((first, server.start_seconds))
+    title = "Start to first answer, against a bare FastAPI app with a SQLModel async engine"
+    return [
+        Figure(title, median_ratio(starts), limit=LIMIT),
+        Figure(f"{title}: the very first, which makes the database", median_ratio(firsts)),
+        Figure("Idle memory", max(memory), "MB", MEMORY_LIMIT),
+    ]

@@ -1,0 +1,108 @@
+"""Being told to stop, and clients that go away: nothing that was acknowledged is lost, nothing is half-done."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx2
+
+from tests.faults.processes import Process, mail_through, register, serving, sign_in, working
+from tests.mail_server import smtp_server
+from tests.running_app import PASSWORD, eventually, run_app, settings_for
+
+ADA = "ada@example.org"
+CLIENTS = 8
+
+
+async def registering(portico: Process, name: str, acknowledged: list[str], unexpected: list[int]) -> None:
+    """Register one account after the other until the server is gone."""
+    async with portico.client() as client:
+        number = 0
+        while True:
+            number += 1
+            address = f"{name}-{number}@example.org"
+            try:
+                response = await register(client, address)
+            except httpx2.TransportError:
+                return
+            if response.status_code == 201:
+                acknowledged.append(address)
+            else:
+                unexpected.append(response.status_code)
+
+
+async def test_being_told_to_stop_under_load_loses_nothing_that_was_acknowledged(
+    database: dict[str, str], data: Path
+) -> None:
+    acknowledged: list[str] = []
+    unexpected: list[int] = []
+    settings = {**database, "MAIL_BACKEND": "file"}
+    async with serving(data, **settings) as portico:
+        clients = [
+            asyncio.create_task(registering(portico, f"client{n}", acknowledged, unexpected)) for n in range(CLIENTS)
+        ]
+        await eventually(lambda: len(acknowledged) >= 40)
+        portico.terminate()
+        status = await portico.exit_status()
+        await asyncio.gather(*clients)
+
+    assert status == 0
+    assert not unexpected
+    assert "Traceback" not in portico.errors
+    assert "Exception" not in portico.errors
+    async with serving(data, **settings) as portico, portico.client() as client:
+        answers = [(await sign_in(client, address)).status_code for address in acknowledged]
+    assert answers == [200] * len(acknowledged)
+
+
+async def test_a_worker_told_to_stop_finishes_the_job_that_it_has(database: dict[str, str], data: Path) -> None:
+    """Those that take too long go back to the queue: the unit tests of the worker show it, in virtual time."""
+    named = {"database_url": url} if (url := database.get("DATABASE_URL")) else {}
+    async with run_app(settings_for(data, **named), with_worker=False) as app, smtp_server(tls="none") as mails:
+        mails.misbehave("DATA", "hold", times=1)
+        await app.register(ADA)
+        async with working(data, **database, **mail_through(mails)) as worker:
+            await eventually(lambda: mails.unconfirmed, deadline=30)
+            worker.terminate()
+            mails.release()
+            status = await worker.exit_status()
+        left = await app.container.job_queue().list_jobs(state=None, limit=10)
+
+    assert status == 0
+    assert "Traceback" not in worker.errors
+    assert [mail.recipient for mail in mails.messages] == [ADA]
+    assert {job.kind for job in left} <= set(app.container.schedules())
+
+
+async def send(portico: Process, address: str, *, missing: int) -> None:
+    """Ask for an account, but leave so many bytes out, and go away without waiting for the answer."""
+    body = json.dumps({"email": address, "password": PASSWORD}).encode()
+    lines = (
+        "POST /api/v1/users/ HTTP/1.1",
+        "Host: portico",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", portico.port)
+    writer.write("\r\n".join((*lines, "", "")).encode() + body[: len(body) - missing])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_client_that_goes_away_leaves_nothing_half_done(database: dict[str, str], data: Path) -> None:
+    async with smtp_server(tls="none") as mails:  # noqa: SIM117 - the server below needs its port
+        async with serving(data, **database, **mail_through(mails)) as portico, portico.client() as client:
+            whole = [f"whole{number}@example.org" for number in range(10)]
+            halves = [f"half{number}@example.org" for number in range(10)]
+            await asyncio.gather(
+                *(send(portico, address, missing=0) for address in whole),
+                *(send(portico, address, missing=1) for address in halves),
+            )
+            await mails.received(10)
+            assert [(await sign_in(client, address)).status_code for address in whole] == [200] * 10
+            assert [(await register(client, address)).status_code for address in halves] == [201] * 10
+            await mails.received(20)
+
+    assert sorted(mail.recipient for mail in mails.messages) == sorted(whole + halves)
+    assert "Traceback" not in portico.errors
