@@ -5,7 +5,8 @@ import unicodedata
 
 def folded(*texts: str | None) -> str:
     """The texts as they are searched: compatibility-composed and without case (Unicode's NFKC_Casefold, nearly)."""
-    return unicodedata.normalize("NFKC", " ".join(text for text in texts if text).casefold())
+    composed = unicodedata.normalize("NFKC", " ".join(text for text in texts if text))
+    return unicodedata.normalize("NFKC", composed.casefold())
 
 
 def words(q: str | None) -> list[str]:

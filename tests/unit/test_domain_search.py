@@ -28,3 +28,7 @@ def test_a_text_is_found_by_each_part_that_it_was_made_of(before: str, q: str, a
 def test_what_is_not_there_counts_for_nothing() -> None:
     assert folded(None, "Ada", None) == "ada"
     assert words(None) == words("") == words("  \n ") == []
+
+
+def test_a_letter_in_fancy_dress_is_found_as_the_letter_it_is() -> None:
+    assert folded("\N{MATHEMATICAL BOLD CAPITAL A}da") == "ada"
