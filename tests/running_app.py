@@ -54,9 +54,15 @@ class Mailbox:
         mails: list[EmailMessage] = await eventually(enough)
         return mails
 
-    async def token(self, to: str, count: int = 1) -> str:
-        """The token in the link of the last mail to this address, once there are so many."""
-        return token_in((await self.received(to, count))[-1])
+    async def token(self, to: str, count: int = 1, page: str = "") -> str:
+        """The token in the last link to this page mailed to this address, once there are so many."""
+
+        def enough() -> list[EmailMessage] | None:
+            mails = [mail for mail in self.mails(to) if f"{page}?token=" in str(mail.get_body(("plain",)))]
+            return mails if len(mails) >= count else None
+
+        mails: list[EmailMessage] = await eventually(enough)
+        return token_in(mails[-1])
 
 
 def token_in(mail: EmailMessage) -> str:

@@ -154,9 +154,8 @@ async def test_a_forgotten_password_is_reset_once_and_every_session_ends(app: Ru
     _, ada = await app.user(ADA)
     known = await app.http.post("/auth/password/forgot", json={"email": ADA}, headers={"Host": "evil.example"})
     unknown = await app.http.post("/auth/password/forgot", json={"email": "no@example.org"})
-    mails = await app.mailbox.received(ADA, count=2)
-    assert "evil.example" not in mails[-1].as_string()
-    token = await app.mailbox.token(ADA, count=2)
+    token = await app.mailbox.token(ADA, page="reset-password")
+    assert not [mail for mail in app.mailbox.mails() if "evil.example" in mail.as_string()]
 
     common = await app.http.post("/auth/password/reset", json={"token": token, "new_password": "Password1"})
     done = await app.http.post("/auth/password/reset", json={"token": token, "new_password": "Better-Horse-43"})
@@ -169,7 +168,7 @@ async def test_a_forgotten_password_is_reset_once_and_every_session_ends(app: Ru
     assert outcome(again) == (400, "invalid_token")
     assert outcome(await app.http.get("/users/me", headers=ada)) == (401, "invalid_token")
     await app.sign_in(ADA, "Better-Horse-43")
-    assert "changed" in str((await app.mailbox.received(ADA, count=3))[-1]["Subject"])
+    assert [mail for mail in await app.mailbox.received(ADA, count=3) if "changed" in str(mail["Subject"])]
 
 
 async def test_changing_the_password_keeps_this_session_and_ends_the_others(app: RunningApp) -> None:

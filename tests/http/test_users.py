@@ -229,7 +229,7 @@ async def test_a_changed_address_counts_once_the_link_is_used_and_the_old_one_is
     after = (await app.http.get("/users/me", headers=ada)).json()
     assert (after["email"], after["is_verified"]) == ("countess@example.org", True)
     notices = await app.mailbox.received("ada@example.org", count=3)
-    assert "countess@example.org" in notices[-1].as_string()
+    assert len([mail for mail in notices if "countess@example.org" in mail.as_string()]) == 2
 
 
 async def test_what_ends_a_session_counts_in_every_process_at_once(start_app: Any) -> None:
