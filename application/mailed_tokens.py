@@ -27,13 +27,14 @@ class RedeemMailedToken:
 
 @dataclass(frozen=True)
 class CheckMailedToken:
-    """Whether a mailed token would do now, without using it up. Raises `InvalidToken` if not."""
+    """What we keep of a mailed token that would do now; it isn't used up. Raises `InvalidToken` if it wouldn't do."""
 
     reads: Reads
     secrets: Secrets
     clock: Clock
 
-    async def __call__(self, token: str, purpose: Purpose) -> None:
+    async def __call__(self, token: str, purpose: Purpose) -> MailedToken:
         stored = await self.reads.mailed_token(self.secrets.hash(token))
         if stored is None or not stored.is_live(purpose, self.clock.now()):
             raise InvalidToken
+        return stored

@@ -141,7 +141,7 @@ Check = Annotated[CheckMailedToken, use("check_mailed_token")]
 
 @router.api_route("/verify-email", methods=["GET", "HEAD"])
 async def ask_to_verify_email(request: Request, check: Check) -> HTMLResponse:
-    return await _ask(request, check, Purpose.VERIFY_EMAIL)
+    return await _ask(request, check, Purpose.VERIFY_EMAIL, _token_of_link(request))
 
 
 @router.post("/verify-email")
@@ -153,7 +153,7 @@ async def verify_email(request: Request, verify: Annotated[VerifyEmail, use("ver
 
 @router.api_route("/reset-password", methods=["GET", "HEAD"])
 async def ask_for_new_password(request: Request, check: Check) -> HTMLResponse:
-    return await _ask(request, check, Purpose.RESET_PASSWORD, **_password_rules())
+    return await _ask(request, check, Purpose.RESET_PASSWORD, _token_of_link(request), **_password_rules())
 
 
 @router.post("/reset-password")
@@ -165,14 +165,15 @@ async def reset_password(
     try:
         await reset(token=token, new=_chosen_password(form["new_password"]))
     except (WeakPassword, PasswordTooCommon) as error:
-        await check(token, Purpose.RESET_PASSWORD)  # nobody should try again with a link that is dead
-        return await _page(request, "reset_password", 422, token=token, **_password_rules(error=f"{error}."))
+        rules = _password_rules(error=f"{error}.")
+        # Looked up again, since nobody should try again with a link that is dead.
+        return await _ask(request, check, Purpose.RESET_PASSWORD, token, 422, **rules)
     return await _page(request, "reset_password_done")
 
 
 @router.api_route("/change-email", methods=["GET", "HEAD"])
 async def ask_to_change_email(request: Request, check: Check) -> HTMLResponse:
-    return await _ask(request, check, Purpose.CHANGE_EMAIL)
+    return await _ask(request, check, Purpose.CHANGE_EMAIL, _token_of_link(request))
 
 
 @router.post("/change-email")
@@ -182,11 +183,12 @@ async def change_email(request: Request, change: Annotated[ChangeEmail, use("cha
     return await _page(request, "change_email_done")
 
 
-async def _ask(request: Request, check: CheckMailedToken, purpose: Purpose, **values: object) -> HTMLResponse:
-    """The page with the form, if the link still works. Raises `InvalidToken`."""
-    token = _token(request.query_params.getlist("token"))
-    await check(token, purpose)
-    return await _page(request, _named(purpose), token=token, **values)
+async def _ask(
+    request: Request, check: CheckMailedToken, purpose: Purpose, token: str, status: int = 200, /, **values: object
+) -> HTMLResponse:
+    """The page with the form, which names the address that the link was mailed to. Raises `InvalidToken`."""
+    stored = await check(token, purpose)
+    return await _page(request, _named(purpose), status, token=token, email=stored.email, **values)
 
 
 def _password_rules(error: str | None = None) -> dict[str, object]:
@@ -199,6 +201,11 @@ def _chosen_password(texts: Sequence[str]) -> Password:
     if "\0" in text:
         raise WeakPassword("Password contains a character that can't be used")
     return Password.chosen(text)
+
+
+def _token_of_link(request: Request) -> str:
+    """Raises `InvalidToken`."""
+    return _token(request.query_params.getlist("token"))
 
 
 def _token(texts: Sequence[str]) -> str:
