@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from domain.errors import Unavailable
 from entrypoints.settings import Settings, WrongSettings, read_settings
 
 WRONG_SETTINGS = 2
@@ -25,6 +26,9 @@ def main() -> int:
     except WrongSettings as wrong:
         print(wrong, file=sys.stderr)
         return WRONG_SETTINGS
+    except Unavailable:
+        print("The database can't be used now; portico check says why.", file=sys.stderr)
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

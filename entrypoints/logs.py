@@ -17,6 +17,11 @@ def _with_request_id(_logger: object, _method: str, event: MutableMapping[str, A
     return event
 
 
+def _without_colours(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("color_message", None)  # uvicorn's own second version of the event, for terminals
+    return event
+
+
 def configure_logs(style: Literal["console", "json"] | None, level: str) -> None:
     """Set the whole process up. Without a style: `console` on a terminal, else `json`."""
     as_json = style == "json" if style else not sys.stderr.isatty()
@@ -25,7 +30,10 @@ def configure_logs(style: Literal["console", "json"] | None, level: str) -> None
         _with_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+    # A traceback without the values of variables, which a prettier one would show: passwords are among them.
+    renderer: list[structlog.typing.Processor] = [
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    ]
     if as_json:
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     structlog.configure(
@@ -40,6 +48,7 @@ def configure_logs(style: Literal["console", "json"] | None, level: str) -> None
             foreign_pre_chain=[
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),
+                _without_colours,
                 *shared,
             ],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
+from entrypoints.http.connection import Connection
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, read_settings
 
@@ -20,6 +22,9 @@ GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps its connections, so that it is the proxy that closes them."""
+
+
+log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
@@ -33,6 +38,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         _run(app, host=host, port=port, workers=1)
         return
     gc.enable()
+    log.info("several processes serve: the background work, mail too, is done by portico worker")
     folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="portico-metrics-")
     try:
         _run("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
@@ -84,7 +90,7 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
-        http="httptools",
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,6 +1,7 @@
 """Every setting there is. The only place that reads the environment."""
 
 import json
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,8 @@ from entrypoints import VERSION
 def _web_address(text: str) -> str:
     if not text.startswith(("http://", "https://")) or text.partition("://")[2].strip("/") == "":
         raise ValueError("must be an address that starts with http:// or https://")
+    if re.search(r"[\s?#]", text):
+        raise ValueError("must be an address without spaces, ? and #: paths are added to it")
     return text.rstrip("/")
 
 
@@ -27,12 +30,15 @@ def _origin(text: str) -> str:
 
 
 def _proxy(text: str) -> str:
-    ip_network(text)  # raises a ValueError that says what an address or network is
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError("must be addresses or networks, such as 10.0.0.7 or 10.0.0.0/8") from None
     return text
 
 
 def _api_path(text: str) -> str:
-    if not text.startswith("/") or text.endswith("/"):
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
         raise ValueError("must start with a slash and not end with one, such as /api/v1")
     return text
 
@@ -65,6 +71,7 @@ Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -77,7 +84,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
 
     environment: Literal["development", "test", "production"] = "development"
-    project_name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = "Portico"
+    project_name: Name = "Portico"
     version: str = VERSION
     api_v1_str: Annotated[str, AfterValidator(_api_path)] = "/api/v1"
     data_dir: Path = Path("./var")
@@ -106,7 +113,7 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     emails_from_email: EmailStr = "noreply@example.com"
-    emails_from_name: str | None = None
+    emails_from_name: Name | None = None
 
     max_json_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     log_format: Literal["console", "json"] | None = None

@@ -52,6 +52,9 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise NotUnique from error
+    except asyncpg.IntegrityConstraintViolationError as error:
+        error.detail = None  # it shows the whole row, and would show it in the log
+        raise
     except OUTAGES as error:
         log.warning("the database can't be used: %s: %s", type(error).__name__, error)
         raise Unavailable from error

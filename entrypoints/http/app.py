@@ -15,7 +15,7 @@ from entrypoints.container import Container
 from entrypoints.http import auth, items, operations, pages, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
-from entrypoints.http.observation import Observation
+from entrypoints.http.observation import Observation, Rescue
 from entrypoints.settings import Settings, read_settings
 
 QUIET_SECONDS = 1.0
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
         allow_origins=settings.backend_cors_origins,

@@ -17,7 +17,7 @@ from domain.users import EmailTaken, InactiveUser, InvalidCredentials
 from entrypoints.http.bodies import Route, StrictRequest, has_body, is_encoded, media_type
 from entrypoints.http.dependencies import CurrentActor, client_address, device, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
-from entrypoints.http.errors import RequestError, unsupported_media_type
+from entrypoints.http.errors import unsupported_media_type
 from entrypoints.http.fields import (
     EmailField,
     MailedTokenField,
@@ -51,10 +51,10 @@ class CredentialsForm(RequestModel):
 
 
 class TokenResponse(BaseModel):
-    access_token: str
+    access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIs…"])]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of a scheme
     expires_in: Annotated[int, Field(description="Seconds.", examples=[1800])]
-    refresh_token: str
+    refresh_token: Annotated[str, Field(examples=["mFz0…"])]
 
     @classmethod
     def of(cls, pair: TokenPair) -> "TokenResponse":
@@ -62,12 +62,12 @@ class TokenResponse(BaseModel):
 
 
 class SessionResponse(BaseModel):
-    id: str
+    id: Annotated[str, Field(examples=["5f0c7b0e6d1f4a2b9c3d8e7f60514233"])]
     created_at: datetime
     last_used_at: datetime
-    expires_at: datetime
-    user_agent: str | None
-    ip: str | None
+    expires_at: Annotated[datetime, Field(examples=["2026-12-24T09:30:00Z"])]
+    user_agent: Annotated[str | None, Field(examples=["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"])]
+    ip: Annotated[str | None, Field(examples=["203.0.113.7"])]
     current: Annotated[bool, Field(description="Whether it is the session that asks.")]
 
 
@@ -109,10 +109,7 @@ async def _credentials(request: Request) -> tuple[str, Any]:
         raise unsupported_media_type("a form or application/json")
     try:
         if media_type(request) in FORMS:
-            fields = (await request.form(max_files=0, max_fields=10)).multi_items()
-            if len(dict(fields)) != len(fields):
-                raise RequestError(400, "malformed_body", "The form repeats a field")
-            form = CredentialsForm.model_validate(dict(fields))
+            form = CredentialsForm.model_validate(await request.form_fields())
             return form.username, form.password
         if media_type(request) == "application/json":
             credentials = Credentials.model_validate(await request.json() if await request.body() else None)

@@ -5,13 +5,16 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from entrypoints.http.errors import body_too_large, malformed_body, unsupported_media_type
+from entrypoints.http.errors import RequestError, body_too_large, malformed_body, unsupported_media_type
 
 DEEPEST: Final = 64
 """How deep a body may nest; the outermost array or object is 1."""
+MOST_FIELDS: Final = 10
+"""Fields of a form."""
 
 
 class StrictRequest(Request):
@@ -31,6 +34,19 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         return parse_json(await self.body())
+
+    async def form_fields(self) -> dict[str, Any]:
+        """The fields of a form without files. Raises 400 `malformed_body`, also for a field that is there twice."""
+        try:
+            form = await self.form(max_files=0, max_fields=MOST_FIELDS)
+        except RequestError:
+            raise
+        except HTTPException:
+            raise malformed_body("The form can't be read") from None
+        fields = dict(form.multi_items())
+        if len(fields) != len(form.multi_items()):
+            raise malformed_body("The form repeats a field")
+        return fields
 
 
 def parse_json(body: bytes) -> Any:

@@ -1,20 +1,32 @@
 """The OpenAPI document, and what routes say in it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domain.errors import Refusal, TooManyAttempts, Unavailable
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
-from entrypoints.http.errors import FieldError, status_of
+from entrypoints.http.errors import FieldError, headers_too_large, internal_error, status_of
 
 SIGNED_IN: Final = (NotAuthenticated, InvalidAccessToken, InactiveUser)
 """What every call that wants a signed-in user can answer."""
+
+GENERAL: Final = {error.status_code: {error.code: error.detail} for error in (headers_too_large(), internal_error())}
+"""What every operation can answer."""
+
+PLAIN_EXAMPLES: Final[Mapping[str, Any]] = {
+    "integer": 1,
+    "boolean": True,
+    "string": "…",
+    "date-time": "2026-11-24T09:30:00Z",
+    "null": None,
+}
+"""Examples of fields that name none, by format or else by type."""
 
 INVALID_KEY: Final = "The Idempotency-Key must be 1 to 255 visible ASCII characters"
 
@@ -46,14 +58,14 @@ class Acknowledgement(BaseModel):
     """What an operation answers whose effect follows later."""
 
     success: bool = True
-    message: str
+    message: Annotated[str, Field(examples=["Ping recorded"])]
 
 
 class Message(BaseModel):
     """What an operation answers that returns no resource."""
 
     success: bool = True
-    message: str
+    message: Annotated[str, Field(examples=["Done"])]
     data: None = None
 
 
@@ -117,10 +129,45 @@ def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]
             scheme = document["components"]["securitySchemes"]["bearer"]
             scheme["flows"]["password"]["tokenUrl"] = f"{server_prefix}/auth/login"
             _drop_unused(document, ("HTTPValidationError", "ValidationError"))
+            for operation in _operations(document):
+                _complete(operation, document["components"]["schemas"])
             app.openapi_schema = document
         return app.openapi_schema
 
     return openapi
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _complete(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Add what every operation can answer, and examples of its body and its answers."""
+    operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
+    general = {str(status): _described(status, codes) for status, codes in GENERAL.items()}
+    responses = operation["responses"] = dict(sorted((general | operation["responses"]).items()))
+    for described in (operation.get("requestBody", {}), *responses.values()):
+        for content in described.get("content", {}).values():
+            if "schema" in content and not content.keys() & {"example", "examples"}:
+                content["example"] = _example_of(content["schema"], schemas)
+
+
+def _example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """An example of the whole, put together of those of its parts."""
+    while "$ref" in schema or ("anyOf" in schema and "examples" not in schema):
+        schema = schemas[schema["$ref"].removeprefix(SCHEMAS)] if "$ref" in schema else schema["anyOf"][0]
+    for given in ("examples", "enum"):
+        if given in schema:
+            return schema[given][0]
+    for given in ("const", "default"):
+        if given in schema:
+            return schema[given]
+    if schema["type"] == "object":
+        return {name: _example_of(field, schemas) for name, field in schema.get("properties", {}).items()}
+    if schema["type"] == "array":
+        return [_example_of(schema["items"], schemas)]
+    return PLAIN_EXAMPLES[schema.get("format", schema["type"])]
 
 
 def _error_schemas() -> dict[str, Any]:

@@ -50,6 +50,10 @@ CHALLENGES: Final[Mapping[type[Refusal], str]] = {
 """`WWW-Authenticate`, as RFC 6750 section 3 wants it."""
 
 PROBLEM: Final = "application/problem+json"
+MOST_FIELDS: Final = 100
+"""Errors that are listed: a body of 1 MiB has room for 100,000 unknown fields."""
+MOST_HEADER_BYTES: Final = 32 * 1024
+"""Names and values of all headers of a request together."""
 LONGEST_FIELD: Final = 100
 """Characters of a field's name that are shown: an unknown one is the client's own text."""
 
@@ -62,8 +66,8 @@ class RequestError(HTTPException):
         self.code = code
 
 
-def malformed_body() -> RequestError:
-    return RequestError(400, "malformed_body", "The body is not valid JSON")
+def malformed_body(message: str = "The body is not valid JSON") -> RequestError:
+    return RequestError(400, "malformed_body", message)
 
 
 def unsupported_media_type(wanted: str) -> RequestError:
@@ -72,6 +76,14 @@ def unsupported_media_type(wanted: str) -> RequestError:
 
 def body_too_large(limit: int) -> RequestError:
     return RequestError(413, "body_too_large", f"The body exceeds {limit} bytes")
+
+
+def headers_too_large() -> RequestError:
+    return RequestError(431, "headers_too_large", f"The headers exceed {MOST_HEADER_BYTES} bytes")
+
+
+def internal_error() -> RequestError:
+    return RequestError(500, "internal_error", "Something went wrong on our side")
 
 
 class FieldError(BaseModel):
@@ -137,7 +149,7 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [_field_error(one) for one in error.errors()]
+    errors = [_field_error(one) for one in error.errors()[:MOST_FIELDS]]
     return error_response(request, 422, "validation_error", "Validation error", errors=errors)
 
 

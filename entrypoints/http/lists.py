@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from application.ports.security import Secrets
@@ -31,11 +31,11 @@ class ListResponse(BaseModel, Generic[T]):
     """A page of a list. Paged by `cursor`, it says nothing of `total`, `page` and `pages`."""
 
     items: list[T]
-    total: int | None
-    page: int | None
-    size: int
-    pages: int | None
-    next_cursor: str | None
+    total: Annotated[int | None, Field(examples=[57])]
+    page: Annotated[int | None, Field(examples=[1])]
+    size: Annotated[int, Field(examples=[10])]
+    pages: Annotated[int | None, Field(examples=[6])]
+    next_cursor: Annotated[str | None, Field(examples=["kq3X…"])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What every request gets: an id, headers, a log line, a count, and an answer whatever happens."""
+"""What every request gets: an id, headers, a log line and a count; and an answer whatever happens."""
 
 import re
 from time import perf_counter
@@ -7,15 +7,21 @@ from uuid import uuid4
 
 import structlog
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports.clock import request_id
-from entrypoints.http.errors import error_response
+from entrypoints.http.errors import MOST_HEADER_BYTES, RequestError, error_response, headers_too_large, internal_error
 from entrypoints.http.metrics import Metrics
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-MOST_HEADER_BYTES: Final = 32 * 1024
+
+DOCUMENTATION: Final = ("/docs", "/redoc")
+DOCUMENTATION_POLICY: Final = (
+    b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
+)
+"""What these pages may load: all of it comes from here, though one of them would fetch a logo from its makers."""
 
 log = structlog.get_logger("portico.requests")
 
@@ -58,27 +64,13 @@ class Observation:
 
         self._metrics.in_flight.inc()
         try:
-            await self._answer(scope, receive, send_observed)
-        except Exception as error:
-            log.error("request failed", exc_info=error)
-            if not status:
-                answer = error_response(Request(scope), 500, "internal_error", "Something went wrong on our side")
-                await answer(scope, receive, send_observed)
+            if collection := self._collections.get(path):
+                scope["asked_path"], scope["path"] = path, collection
+            await self._app(scope, receive, send_observed)
         finally:
             self._metrics.in_flight.dec()
             self._conclude(scope, path, status, perf_counter() - started)
             request_id.reset(token)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
-            answer = error_response(
-                Request(scope), 431, "headers_too_large", f"The headers exceed {MOST_HEADER_BYTES} bytes"
-            )
-            await answer(scope, receive, send)
-            return
-        if collection := self._collections.get(scope["path"]):
-            scope["asked_path"], scope["path"] = scope["path"], collection
-        await self._app(scope, receive, send)
 
     def _headers(self, path: str) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -86,6 +78,8 @@ class Observation:
             headers.append((b"cache-control", b"no-store"))
         elif path.startswith(self._api):
             headers.append((b"cache-control", b"private, no-cache"))
+        elif path.startswith(DOCUMENTATION):
+            headers.append((b"content-security-policy", DOCUMENTATION_POLICY))
         return headers
 
     def _conclude(self, scope: Scope, path: str, status: int, seconds: float) -> None:
@@ -104,6 +98,39 @@ class Observation:
             client=scope["client"][0] if scope["client"] else None,
             user_id=scope.get("user_id"),
         )
+
+
+class Rescue:
+    """The innermost layer: what fails in the app, and what it shouldn't see, is answered here, so that the answer
+    passes through all the other layers as any other does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+            await _answered(headers_too_large(), scope)(scope, receive, send)
+            return
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            log.error("request failed", exc_info=error)
+            if not begun:
+                await _answered(internal_error(), scope)(scope, receive, send)
+
+
+def _answered(error: RequestError, scope: Scope) -> Response:
+    return error_response(Request(scope), error.status_code, error.code, error.detail)
 
 
 def _request_id(scope: Scope) -> str:

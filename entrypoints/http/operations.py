@@ -14,6 +14,11 @@ router = APIRouter(tags=["operations"])
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+EXAMPLE_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qY…", "kid": "bJ_A…", "use": "sig", "alg": "Ed25519"}
+EXAMPLE_FIGURES = "# TYPE portico_http_requests_in_flight gauge\nportico_http_requests_in_flight 1.0\n"
+NOT_READY = {"status": "not_ready", "checks": {"database": "no answer within 3 s", "storage": "ok", "jobs": "ok"}}
+
+
 class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
@@ -26,7 +31,7 @@ class Ready(BaseModel):
 class PublicKeys(BaseModel):
     """A JSON Web Key Set (RFC 7517). It is empty with HS256, whose keys are secret."""
 
-    keys: list[dict[str, Any]]
+    keys: Annotated[list[dict[str, Any]], Field(examples=[[EXAMPLE_KEY]])]
 
 
 @router.get("/health/live")
@@ -35,7 +40,16 @@ async def live() -> Alive:
     return Alive()
 
 
-@router.get("/health/ready", responses={503: {"model": Ready, "description": "A part is not ready."}})
+@router.get(
+    "/health/ready",
+    responses={
+        503: {
+            "model": Ready,
+            "description": "A part is not ready.",
+            "content": {"application/json": {"example": NOT_READY}},
+        }
+    },
+)
 async def ready(request: Request, response: Response) -> Ready:
     """Whether every part that the settings name can be used now."""
     readiness: Readiness = request.app.state.container.readiness()
@@ -47,7 +61,11 @@ async def ready(request: Request, response: Response) -> Ready:
     return Ready(status="ready" if ok else "not_ready", checks=checks)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE_FIGURES}}}},
+)
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus' text format."""
     container = request.app.state.container

@@ -51,7 +51,7 @@ class UserResponse(BaseModel):
     full_name: Annotated[str | None, Field(examples=["Ada Lovelace"])]
     is_active: bool
     is_verified: bool
-    is_superuser: bool
+    is_superuser: Annotated[bool, Field(examples=[False])]
     created_at: datetime
     updated_at: datetime
     last_active: datetime | None
@@ -96,7 +96,9 @@ class UserPatch(RequestModel):
     email: EmailField = None
     full_name: PersonName | None = None
     is_active: Annotated[bool | None, AfterValidator(not_null), WithJsonSchema({"type": "boolean"})] = None
-    is_superuser: Annotated[bool | None, AfterValidator(not_null), WithJsonSchema({"type": "boolean"})] = None
+    is_superuser: Annotated[
+        bool | None, AfterValidator(not_null), WithJsonSchema({"type": "boolean", "examples": [False]})
+    ] = None
 
 
 @router.post(

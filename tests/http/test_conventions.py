@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from tests.running_app import PASSWORD, RunningApp
 
@@ -109,7 +110,8 @@ async def test_an_unexpected_failure_is_a_500_that_tells_nothing(start_app: Any,
     app = await start_app()
     app.container.register_user.override(_broken)
 
-    response = await app.http.post("/users/", json=ADA)
+    with structlog.testing.capture_logs():
+        response = await app.http.post("/users/", json=ADA)
 
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert "secret detail" not in response.text

@@ -55,14 +55,14 @@ async def test_a_body_that_is_not_what_it_should_be(app: RunningApp, body: bytes
     response = await app.http.post("/users/", content=body, headers=JSON)
 
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert "999" not in response.text
+    assert "9" * 10 not in response.text
 
 
 async def test_a_number_of_5000_digits(app: RunningApp) -> None:
     response = await app.http.post("/users/", content=b'{"full_name": ' + b"9" * 5000 + b"}", headers=JSON)
 
     assert response.status_code in (400, 422)
-    assert "999" not in response.text
+    assert "9" * 10 not in response.text
 
 
 async def test_a_body_that_grows_too_large_on_its_way(app: RunningApp) -> None:

@@ -6,6 +6,9 @@ import pytest
 
 from entrypoints.settings import Settings, WrongSettings, read_settings
 
+API_PATH = "must start with a slash and not end with one, such as /api/v1"
+PLAIN_ADDRESS = "must be an address without spaces, ? and #: paths are added to it"
+
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -36,7 +39,61 @@ def test_nothing_needs_to_be_set() -> None:
         ("DATABASE_URL", "mysql://x", "DATABASE_URL: must start with postgresql:// or sqlite:///"),
         ("MAIL_BACKEND", "pigeon", "MAIL_BACKEND: input should be 'console', 'file' or 'smtp'"),
         ("ALGORITHM", "ES256", "JWT_PRIVATE_KEY_FILE: is missing; ES256 needs a private key in PEM format"),
-        ("API_V1_STR", "api", "API_V1_STR: must start with a slash and not end with one, such as /api/v1"),
+        ("API_V1_STR", "api", f"API_V1_STR: {API_PATH}"),
+        ("API_V1_STR", "/api/", f"API_V1_STR: {API_PATH}"),
+        ("API_V1_STR", "/api/{version}", f"API_V1_STR: {API_PATH}"),
+        ("API_V1_STR", "/api?v=1", f"API_V1_STR: {API_PATH}"),
+        (
+            "SECRET_KEY_PREVIOUS",
+            '["short-and-secret"]',
+            "SECRET_KEY_PREVIOUS: must be 32 bytes or longer; make one with: openssl rand -hex 32",
+        ),
+        (
+            "SECRET_KEY_PREVIOUS",
+            "short-and-secret",
+            'SECRET_KEY_PREVIOUS: must be a list written as JSON, such as ["a", "b"]',
+        ),
+        ("SECRET_KEY_PREVIOUS", '{"short-and-secret": 1}', "SECRET_KEY_PREVIOUS: input should be a valid list"),
+        (
+            "BACKEND_CORS_ORIGINS",
+            '["https://a.example/path"]',
+            "BACKEND_CORS_ORIGINS: must be an origin such as https://app.example.com, without a path, or *",
+        ),
+        ("PUBLIC_URL", "https://a.example?x", f"PUBLIC_URL: {PLAIN_ADDRESS}"),
+        ("PUBLIC_URL", "https://a.example/#x", f"PUBLIC_URL: {PLAIN_ADDRESS}"),
+        ("PUBLIC_URL", "https://a.example/\r\nBcc: b@example.org", f"PUBLIC_URL: {PLAIN_ADDRESS}"),
+        (
+            "TRUSTED_PROXIES",
+            '["short-and-secret"]',
+            "TRUSTED_PROXIES: must be addresses or networks, such as 10.0.0.7 or 10.0.0.0/8",
+        ),
+        ("REDIS_URL", "http://:short-and-secret@x", "REDIS_URL: string should match pattern '^(rediss?|unix)://'"),
+        (
+            "DATABASE_URL",
+            "mysql://ada:short-and-secret@x/y",
+            "DATABASE_URL: must start with postgresql:// or sqlite:///",
+        ),
+        ("ALGORITHM", "none", "ALGORITHM: input should be 'HS256', 'RS256', 'ES256' or 'EdDSA'"),
+        ("ENVIRONMENT", "prod", "ENVIRONMENT: input should be 'development', 'test' or 'production'"),
+        ("SMTP_TLS", "ssl", "SMTP_TLS: input should be 'starttls', 'tls' or 'none'"),
+        ("SMTP_PORT", "0", "SMTP_PORT: input should be greater than or equal to 1"),
+        ("BCRYPT_ROUNDS", "3", "BCRYPT_ROUNDS: input should be greater than or equal to 4"),
+        (
+            "ACCESS_TOKEN_EXPIRE_MINUTES",
+            "0",
+            "ACCESS_TOKEN_EXPIRE_MINUTES: input should be greater than or equal to 1",
+        ),
+        (
+            "EMAILS_FROM_EMAIL",
+            "short-and-secret",
+            "EMAILS_FROM_EMAIL: value is not a valid email address: An email address must have an @-sign.",
+        ),
+        (
+            "EMAILS_FROM_NAME",
+            "Ada\r\nBcc: b@example.org",
+            r"EMAILS_FROM_NAME: string should match pattern '^[^\x00-\x1f\x7f]+$'",
+        ),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL: input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )
 def test_a_wrong_one_is_told_in_a_line_that_never_shows_a_secret(

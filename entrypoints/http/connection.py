@@ -1,0 +1,91 @@
+"""A client's connection: what is no HTTP, too large or never ends is refused before the app is asked."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGEST_HEAD: Final = 64 * 1024
+"""Bytes that wait for the end of a request's headers. The app takes fewer, once they have ended."""
+LINGER_SECONDS: Final = 2.0
+"""How long a refused client is still listened to: closed at once, it might not see why it was refused."""
+
+
+class Connection(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, with bounds, and with errors in the shape that all others have."""
+
+    head_seconds = 30.0
+    """How long a client may take until the end of its headers."""
+    _in_head = True
+    _waiting = 0
+    _refused = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(self.head_seconds, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._meet_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if not self._in_head:
+            self._meet_deadline()
+            return
+        self._waiting += len(data)
+        if self._waiting > LARGEST_HEAD:
+            self._refuse(431, "headers_too_large", f"The headers exceed {LARGEST_HEAD} bytes")
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._waiting = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
+        self._refuse(400, "bad_request", "The request is not valid HTTP")
+
+    def _meet_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer, and close once the client had the time to read it. What was asked for is not known: no path."""
+        if self._refused:
+            return
+        self._refused = True
+        self._meet_deadline()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # nobody hears what the app still says
+            self.cycle.message_event.set()
+        request_id = uuid4().hex
+        error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
+        body = json.dumps(error).encode()
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            f"X-Request-ID: {request_id}",
+            "X-Content-Type-Options: nosniff",
+            "Referrer-Policy: no-referrer",
+            "X-Process-Time: 0.00",
+            "X-Response-Time: 0.00000",
+            "Connection: close",
+        )
+        self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -1,0 +1,144 @@
+"""What only a real server shows: bytes that no client library would send."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import closing
+from email.message import Message
+from email.parser import BytesHeaderParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from entrypoints.http.connection import Connection
+from tests.faults.processes import Process, command, register, serving
+from tests.running_app import Mailbox
+
+JSON_POST = b"POST /api/v1/users/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+async def portico(tmp_path: Path) -> AsyncIterator[Process]:
+    async with serving(tmp_path / "data", MAIL_BACKEND="file", PUBLIC_URL="https://portico.example") as process:
+        yield process
+
+
+async def answer_to(portico: Process, sent: bytes) -> tuple[int, Message, Any]:
+    """Status, headers and JSON body of what the server answers to these bytes."""
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
+        with closing(writer):
+            writer.write(sent)
+            first, _, rest = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
+            headers = BytesHeaderParser().parsebytes(rest)
+            body = await reader.readexactly(int(headers["Content-Length"]))
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+async def test_what_is_no_http_gets_the_same_error_body_as_all_else(portico: Process) -> None:
+    for sent in (
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET /health/live HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET /health/live secret HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"SECRET /health/live HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nUser-Agent: secret\x00\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nUser-Agent: secret\r\n folded\r\n\r\n",
+        "GET /sécret HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
+        JSON_POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        JSON_POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        JSON_POST + b"Content-Length: -2\r\n\r\n{}",
+        JSON_POST + b"Content-Length: 99999999999999999999\r\n\r\n{}",
+        JSON_POST + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n{}\r\n0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ):
+        status, headers, body = await answer_to(portico, sent)
+
+        assert (status, body["code"], body["success"]) == (400, "bad_request", False), sent
+        assert body["request_id"] == headers["X-Request-ID"]
+        assert body.keys() == {"success", "message", "code", "path", "request_id"}
+        assert (headers["X-Content-Type-Options"], headers["Connection"]) == ("nosniff", "close")
+        assert "secret" not in str(body).lower()
+    assert "Traceback" not in portico.errors
+    assert "secret" not in portico.errors.lower()
+
+
+async def test_64_kilobytes_of_headers_are_refused_in_words(portico: Process) -> None:
+    for padding in (b"X-Padding: " + b"x" * 65_536, b"\r\n".join(b"X-%d: x" % number for number in range(10_000))):
+        sent = b"GET /health/live HTTP/1.1\r\nHost: a\r\n" + padding + b"\r\n\r\n"
+        status, headers, body = await answer_to(portico, sent)
+
+        assert (status, body["code"]) == (431, "headers_too_large")
+        assert body["request_id"] == headers["X-Request-ID"]
+
+
+async def test_headers_that_never_end_are_refused_while_they_come(portico: Process) -> None:
+    status, _, body = await answer_to(portico, b"GET / HTTP/1.1\r\nHost: a\r\nX-Padding: " + b"x" * 200_000)
+
+    assert (status, body["code"]) == (431, "headers_too_large")
+
+
+async def test_a_client_that_never_finishes_its_headers_is_not_waited_for() -> None:
+    class Impatient(Connection):
+        head_seconds = 0.05
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("no request has come")
+
+    config, state = Config(app, interface="asgi3", log_config=None), ServerState()
+    config.load()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Impatient(config, state, {}), "127.0.0.1", 0)
+    async with server, asyncio.timeout(20):
+        for sent in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n"):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            with closing(writer):
+                writer.write(sent)
+                assert await reader.read() == b""
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_waited_for(portico: Process) -> None:
+    for more in (b"", b"Expect: 100-continue\r\n"):
+        status, _, body = await answer_to(portico, JSON_POST + more + b"Content-Length: 1048577\r\n\r\n")
+
+        assert (status, body["code"]) == (413, "body_too_large")
+
+
+async def test_any_path_of_bytes_is_simply_not_found(portico: Process) -> None:
+    for path in (b"/api/v1/%ff%ed%a0%80", b"/api/v1/a%00b", b"/api/v1/..%2f..%2fetc%2fpasswd", b"//evil.example/"):
+        status, _, body = await answer_to(portico, b"GET " + path + b"?secret HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        assert (status, body["code"]) == (404, "not_found"), path
+        assert "secret" not in body["path"]
+    assert "secret" not in portico.errors
+
+
+async def test_a_forged_host_is_in_no_answer_and_in_no_mail(portico: Process, tmp_path: Path) -> None:
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+    new = {"email": "bob@example.org", "password": "Correct-Horse-42"}
+    async with portico.client() as client:
+        await register(client, "ada@example.org")
+        asked = await client.post("/auth/password/forgot", json={"email": "ada@example.org"}, headers=forged)
+        created = await client.post("/users/", json=new, headers=forged)
+    mailbox = Mailbox(tmp_path / "data" / "mail")
+    mails = [*await mailbox.received("ada@example.org", 2), *await mailbox.received("bob@example.org")]
+
+    assert (asked.status_code, created.status_code) == (202, 201)
+    assert created.headers["Location"] == f"/api/v1/users/{created.json()['id']}"
+    for mail in mails:
+        assert "evil.example" not in mail.as_string()
+        part = mail.get_body(("plain",))
+        assert part is not None
+        links = re.findall(r"\S+token=", part.get_content())
+        assert links
+        assert all(link.startswith("https://portico.example/") for link in links)
+
+
+async def test_two_processes_on_sqlite_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    status, output, errors = await command(tmp_path / "data", "serve", "--workers", "2")
+
+    assert (status, output, len(errors.splitlines())) == (2, "", 1)
+    assert not (tmp_path / "data" / "portico.db").exists()
