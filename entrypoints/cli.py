@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _container(settings: Settings) -> Any:
     """A container whose keys are known to fit. Raises `WrongSettings`."""
-    from entrypoints.container import Container  # noqa: PLC0415 - not before the settings are known to hold
-    from entrypoints.logs import configure_logs  # noqa: PLC0415
+    from entrypoints.container import Container  # not before the settings are known to hold
+    from entrypoints.logs import configure_logs
 
     configure_logs(settings.log_format, settings.log_level)
     container = Container(settings=settings)
@@ -84,7 +84,7 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
         )
     gc.disable()  # what is loaded now stays, so looking for garbage in it only takes time; `serve` turns it on again
     _container(settings)
-    from entrypoints.server import serve  # noqa: PLC0415
+    from entrypoints.server import serve
 
     host = arguments.host or settings.host
     port = settings.port if arguments.port is None else arguments.port
@@ -94,8 +94,8 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _worker(settings: Settings, _: argparse.Namespace) -> int:
     container = _container(settings)
-    from entrypoints.server import migrate_if_wanted  # noqa: PLC0415
-    from entrypoints.worker import work  # noqa: PLC0415
+    from entrypoints.lifecycle import migrate_if_wanted
+    from entrypoints.worker import work
 
     migrate_if_wanted(settings)
     asyncio.run(work(container))
@@ -103,7 +103,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
-    from adapters.persistence.migrate import migrate  # noqa: PLC0415
+    from adapters.persistence.migrate import migrate
 
     try:
         migrate(settings.database)
@@ -115,10 +115,10 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
-    from domain.errors import Refusal  # noqa: PLC0415
-    from domain.passwords import Password  # noqa: PLC0415
-    from entrypoints.http.fields import parse_email  # noqa: PLC0415
-    from entrypoints.server import migrate_if_wanted  # noqa: PLC0415
+    from domain.errors import Refusal
+    from domain.passwords import Password
+    from entrypoints.http.fields import parse_email
+    from entrypoints.lifecycle import migrate_if_wanted
 
     text = None
     if arguments.password_stdin:
@@ -152,7 +152,7 @@ def _check(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _openapi(settings: Settings, _: argparse.Namespace) -> int:
-    from entrypoints.http.app import create_app  # noqa: PLC0415
+    from entrypoints.http.app import create_app
 
     print(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))
     return 0
@@ -176,7 +176,7 @@ def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _run(container: Any, action: Callable[[], Awaitable[Any]]) -> Any:
     """Do something with the parts of a container opened."""
-    from entrypoints.http.app import running  # noqa: PLC0415
+    from entrypoints.lifecycle import running
 
     async def run() -> Any:
         async with running(container, with_worker=False):

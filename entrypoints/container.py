@@ -28,7 +28,7 @@ from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from entrypoints.health import Check, NotReady, Readiness, writable
-from entrypoints.http.metrics import Metrics
+from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
 AUDIENCE = "portico"
@@ -36,10 +36,10 @@ AUDIENCE = "portico"
 
 def _database(settings: Settings) -> Database:
     if settings.uses_sqlite:
-        from adapters.persistence.sqlite import SqliteDatabase  # noqa: PLC0415
+        from adapters.persistence.sqlite import SqliteDatabase
 
         return SqliteDatabase(Path(settings.database.removeprefix("sqlite:///")))
-    from adapters.persistence.postgres import PostgresDatabase  # noqa: PLC0415
+    from adapters.persistence.postgres import PostgresDatabase
 
     return PostgresDatabase(settings.database)
 
@@ -66,7 +66,7 @@ def _throttle(settings: Settings, secret_key: bytes) -> MovingWindowThrottle:
 
 
 def _mailer(settings: Settings) -> Mailer:
-    from adapters.mail.message import MessageWriter  # noqa: PLC0415
+    from adapters.mail.message import MessageWriter
 
     writer = MessageWriter(
         public_url=settings.public_url,
@@ -75,11 +75,11 @@ def _mailer(settings: Settings) -> Mailer:
         from_name=settings.emails_from_name or settings.project_name,
     )
     if settings.mail_backend == "file":
-        from adapters.mail.file import FileMailer  # noqa: PLC0415
+        from adapters.mail.file import FileMailer
 
         return FileMailer(writer, settings.data_dir / "mail")
     if settings.mail_backend == "smtp":
-        from adapters.mail.smtp import SmtpMailer  # noqa: PLC0415
+        from adapters.mail.smtp import SmtpMailer
 
         password = settings.smtp_password
         return SmtpMailer(
@@ -90,7 +90,7 @@ def _mailer(settings: Settings) -> Mailer:
             password.get_secret_value() if password else None,
             settings.smtp_tls,
         )
-    from adapters.mail.console import ConsoleMailer  # noqa: PLC0415
+    from adapters.mail.console import ConsoleMailer
 
     return ConsoleMailer(writer)
 
@@ -125,7 +125,7 @@ def _all_checks(checks: Mapping[str, Check], settings: Settings, mailer: Mailer)
     """With the mail server, which is asked by hand only: while it is away, mail is late and no request fails."""
     if settings.mail_backend != "smtp":
         return checks
-    from adapters.mail.smtp import SmtpMailer  # noqa: PLC0415
+    from adapters.mail.smtp import SmtpMailer
 
     assert isinstance(mailer, SmtpMailer)
     return {**checks, "mail": mailer.greet}

@@ -1,6 +1,5 @@
 """Serving HTTP with uvicorn, in one process or several."""
 
-import asyncio
 import gc
 import logging
 import os
@@ -12,9 +11,9 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.connection import Connection
+from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, read_settings
 
@@ -22,7 +21,6 @@ GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps its connections, so that it is the proxy that closes them."""
-
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +51,6 @@ def app_of_process() -> FastAPI:
     app = create_app(settings)
     _look_for_garbage()
     return app
-
-
-def migrate_if_wanted(settings: Settings) -> None:
-    """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't."""
-    if settings.migrates_itself and asyncio.run(_revision(settings)) != Container.schema_head():
-        from adapters.persistence.migrate import migrate  # noqa: PLC0415 - loads Alembic, which most starts don't need
-
-        migrate(settings.database)
-
-
-async def _revision(settings: Settings) -> str | None:
-    database = Container(settings=settings).database()
-    await database.open()
-    try:
-        revision: str | None = await database.schema_revision()
-        return revision
-    finally:
-        await database.close()
 
 
 def _look_for_garbage() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from entrypoints.container import Container
-from entrypoints.http.app import running
+from entrypoints.lifecycle import running
 
 
 async def work(container: Container) -> None:

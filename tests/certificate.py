@@ -20,9 +20,9 @@ def server_context() -> ssl.SSLContext:
 @cache
 def certificate() -> tuple[bytes, bytes]:
     """A self-signed certificate for 127.0.0.1 and localhost, valid for a day, and its key, both PEM."""
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "mail.test")])

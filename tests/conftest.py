@@ -19,7 +19,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 def fill_template(url: str) -> None:
     """Bring the empty database at `url` up to date. Once per run: `migrated_postgres_url` hands out copies of it."""
-    from adapters.persistence.migrate import migrate  # noqa: PLC0415 - only runs that use PostgreSQL pay for it
+    from adapters.persistence.migrate import migrate  # only runs that use PostgreSQL pay for it
 
     migrate(url)
 
@@ -67,6 +67,14 @@ def postgres_template(request: pytest.FixtureRequest, postgres: PostgresServer) 
             fill_template(postgres.url(draft))
             postgres.rename_database(draft, TEMPLATE)
     return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy."""
+    path = tmp_path_factory.mktemp("template") / "portico.db"
+    fill_template(f"sqlite:///{path}")
+    return path
 
 
 def _database(server: PostgresServer, template: str | None = None) -> Iterator[str]:

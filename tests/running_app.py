@@ -113,8 +113,8 @@ class RunningApp:
 
     async def superuser(self, address: str = "root@example.org") -> tuple[dict[str, Any], dict[str, str]]:
         """A superuser's account, and the header that signs it in."""
-        from domain.passwords import Password  # noqa: PLC0415
-        from domain.users import Email  # noqa: PLC0415
+        from domain.passwords import Password
+        from domain.users import Email
 
         await self.container.create_superuser()(email=Email(address), password=Password(PASSWORD))
         headers = bearer(await self.sign_in(address))

@@ -147,10 +147,10 @@ def _refusal(reset_time: float) -> TooManyAttempts:
 
 def _open(redis_url: str | None) -> _Counters:
     """Make the counters; the libraries are slow to import, so this runs in a thread, when they are first needed."""
-    from limits import RateLimitItemPerSecond  # noqa: PLC0415
-    from limits.aio.strategies import MovingWindowRateLimiter  # noqa: PLC0415
+    from limits import RateLimitItemPerSecond
+    from limits.aio.strategies import MovingWindowRateLimiter
 
-    from adapters.limits.memory import BoundedMemoryStorage  # noqa: PLC0415
+    from adapters.limits.memory import BoundedMemoryStorage
 
     items: dict[Limit, RateLimitItem] = {
         limit: RateLimitItemPerSecond(
@@ -163,13 +163,13 @@ def _open(redis_url: str | None) -> _Counters:
 
 
 def _open_redis(url: str) -> _Redis:
-    from limits.aio.storage import RedisStorage  # noqa: PLC0415
-    from limits.aio.strategies import MovingWindowRateLimiter  # noqa: PLC0415
-    from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415
-    from redis.asyncio.retry import Retry  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.exceptions import ConnectionError as Disconnected  # noqa: PLC0415
-    from redis.exceptions import RedisError  # noqa: PLC0415
+    from limits.aio.storage import RedisStorage
+    from limits.aio.strategies import MovingWindowRateLimiter
+    from redis.asyncio import BlockingConnectionPool
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Disconnected
+    from redis.exceptions import RedisError
 
     connections = BlockingConnectionPool.from_url(
         url,

@@ -121,7 +121,7 @@ class MessageWriter:
 
     @cached_property
     def _templates(self) -> "Environment":
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape  # noqa: PLC0415
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
         return Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -138,7 +138,7 @@ def transported(text: str) -> Address:
 
     Any domain will do, also one that only this network knows. Raises `ValueError` if it can't be an address.
     """
-    import idna  # noqa: PLC0415
+    import idna
 
     local, _, domain = text.rpartition("@")
     if not LOCAL_PART.fullmatch(local) or not local.isprintable() or len(local.encode()) > 64 or domain.endswith("."):

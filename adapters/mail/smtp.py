@@ -46,7 +46,7 @@ class SmtpMailer:
 
         The texts say what the server's codes were, but repeat nothing that it said: it may quote the message.
         """
-        import aiosmtplib  # noqa: PLC0415
+        import aiosmtplib
 
         message = await asyncio.to_thread(self.writer.write, mail)
         client = self._client()
@@ -66,7 +66,7 @@ class SmtpMailer:
 
     async def greet(self) -> None:
         """Connect and sign in as for a mail, and part. Raises `MailUndelivered` or `MailRejected`."""
-        import aiosmtplib  # noqa: PLC0415
+        import aiosmtplib
 
         client = self._client()
         try:
@@ -78,7 +78,7 @@ class SmtpMailer:
         client.close()
 
     def _client(self) -> "SMTP":
-        from aiosmtplib import SMTP  # noqa: PLC0415
+        from aiosmtplib import SMTP
 
         return SMTP(
             hostname=self.host,
@@ -92,7 +92,7 @@ class SmtpMailer:
         )
 
     def _translated(self, error: Exception) -> MailRejected | MailUndelivered:
-        import aiosmtplib as smtp  # noqa: PLC0415
+        import aiosmtplib as smtp
 
         server = f"the mail server {self.host}:{self.port}"
         if isinstance(error, smtp.SMTPRecipientsRefused):
@@ -112,7 +112,7 @@ class SmtpMailer:
 
 def _trouble(error: BaseException, timeout_seconds: float) -> str:
     """What is wrong with a server, or with the way to it, so that no mail can be handed over."""
-    import aiosmtplib as smtp  # noqa: PLC0415
+    import aiosmtplib as smtp
 
     match error:
         case smtp.SMTPAuthenticationError(code=code, message=message):
@@ -146,7 +146,7 @@ async def _submit(client: "SMTP", message: EmailMessage) -> None:
 
 async def _part(client: "SMTP") -> None:
     """Say goodbye. The mail is accepted by now, so whatever goes wrong here is nobody's concern."""
-    from aiosmtplib import SMTPException  # noqa: PLC0415
+    from aiosmtplib import SMTPException
 
     with suppress(SMTPException, OSError):
         await client.quit(timeout=FAREWELL_SECONDS)

@@ -27,7 +27,7 @@ def migrate(url: str, revision: str = "head") -> None:
     if target.drivername.startswith("sqlite"):
         _migrate_sqlite(target, revision)
     else:
-        import asyncio  # noqa: PLC0415 - only this branch wants it
+        import asyncio  # only this branch wants it
 
         asyncio.run(_migrate_postgres(target.set(drivername="postgresql+asyncpg"), revision))
 

@@ -60,7 +60,7 @@ class JwtAccessTokens:
         _ = self._signatures
 
     def issue(self, user_id: UserId, session_id: str) -> str:
-        from joserfc import jws  # noqa: PLC0415
+        from joserfc import jws
 
         issued_at = int(self._clock.now().timestamp())
         claims = {
@@ -96,8 +96,8 @@ class JwtAccessTokens:
 
     @cached_property
     def _signatures(self) -> _Signatures:
-        from joserfc import jws  # noqa: PLC0415
-        from joserfc.util import urlsafe_b64decode  # noqa: PLC0415
+        from joserfc import jws
+        from joserfc.util import urlsafe_b64decode
 
         registry = jws.JWSRegistry(algorithms=[self._keys.algorithm])
         algorithm = registry.get_alg(self._keys.algorithm)

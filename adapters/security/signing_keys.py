@@ -64,7 +64,7 @@ class SigningKeys:
 
 
 def _symmetric(secret: bytes) -> SigningKey:
-    from joserfc.jwk import OctKey  # noqa: PLC0415
+    from joserfc.jwk import OctKey
 
     key = OctKey.import_key(secret)
     digest = hmac.digest(secret, b"portico access token key id", "sha256")
@@ -72,8 +72,8 @@ def _symmetric(secret: bytes) -> SigningKey:
 
 
 def _asymmetric(algorithm: str, private_key: "PrivateKeyTypes") -> SigningKey:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-    from joserfc import jwk  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization
+    from joserfc import jwk
 
     types: dict[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]]
     types = {"RS256": jwk.RSAKey, "ES256": jwk.ECKey, "Ed25519": jwk.OKPKey}
@@ -92,8 +92,8 @@ def _asymmetric(algorithm: str, private_key: "PrivateKeyTypes") -> SigningKey:
 
 
 def _read(path: Path) -> "PrivateKeyTypes":
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         pem = path.read_bytes()
@@ -108,7 +108,7 @@ def _read(path: Path) -> "PrivateKeyTypes":
 
 
 def _fitting(algorithm: str, key: "PrivateKeyTypes") -> "PrivateKeyTypes":
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if algorithm == "RS256" and isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < SHORTEST_RSA_KEY:

@@ -1,6 +1,5 @@
 """The app: layers, routes and life of one HTTP server process."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,10 +15,9 @@ from entrypoints.http import auth, items, operations, pages, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
+from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
-QUIET_SECONDS = 1.0
-"""How long after its start the app leaves the processor to those who wait for it."""
 DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
 IN_API = (users.router, auth.router, items.router)
@@ -92,7 +90,7 @@ def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     )
     app.add_middleware(Observation, container.metrics(), settings.api_v1_str, _collections(settings.api_v1_str))
     if settings.trusted_proxies:
-        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
@@ -123,30 +121,3 @@ def _lifespan(container: Container, *, with_worker: bool) -> Callable[[FastAPI],
             yield
 
     return lifespan
-
-
-async def _prepare(container: Container) -> None:
-    """Load what the first token needs, once the first requests had their answers."""
-    await asyncio.sleep(QUIET_SECONDS)
-    await asyncio.to_thread(container.tokens().prepare)
-
-
-@asynccontextmanager
-async def running(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
-    """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
-    database = container.database()
-    await database.open()
-    preparing = asyncio.create_task(_prepare(container))
-    stop = asyncio.Event()
-    worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
-    try:
-        yield
-    finally:
-        stop.set()
-        preparing.cancel()
-        await asyncio.gather(preparing, return_exceptions=True)
-        if worker is not None:
-            await asyncio.gather(worker, return_exceptions=True)
-        await container.throttle().close()
-        container.hasher().close()
-        await database.close()

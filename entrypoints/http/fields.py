@@ -54,7 +54,7 @@ PersonName = Annotated[Text, Field(max_length=255, examples=["Ada Lovelace"]), A
 
 def parse_email(text: str) -> Email:
     """The address, if its syntax is valid (RFC 5321, RFC 6531). Raises `ValueError`."""
-    from email_validator import validate_email  # noqa: PLC0415 - takes a while to load
+    from email_validator import validate_email  # takes a while to load
 
     try:
         if len(text) > LONGEST_ADDRESS:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports.clock import request_id
 from entrypoints.http.errors import MOST_HEADER_BYTES, RequestError, error_response, headers_too_large, internal_error
-from entrypoints.http.metrics import Metrics
+from entrypoints.metrics import Metrics
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

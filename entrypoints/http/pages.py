@@ -61,7 +61,7 @@ class _Look:
 
 @cache
 def _look() -> _Look:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - few processes show a page
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # few processes show a page
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),

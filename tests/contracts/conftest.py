@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 
 from adapters.persistence.database import Database
-from adapters.persistence.migrate import migrate
 from tests.contracts.stores import Store, opened, store_in_memory, store_on
 from tests.fakes import SettableClock
 from tests.running_app import copy_database
@@ -15,14 +14,6 @@ from tests.running_app import copy_database
 DATABASES: Final = {"sqlite": "sqlite_url", "postgres": "migrated_postgres_url"}
 """Each database, and the fixture that gives the URL of one that is up to date and empty."""
 EMPTY_DATABASES: Final = {"sqlite": "empty_sqlite_url", "postgres": "postgres_url"}
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    path = tmp_path_factory.mktemp("template") / "portico.db"
-    migrate(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_a_long_request_id_stays_legible_on_the_wire() -> None:
 
 
 def test_a_letter_with_a_link_is_never_written_without_its_token() -> None:
-    from jinja2 import UndefinedError  # noqa: PLC0415
+    from jinja2 import UndefinedError
 
     with pytest.raises(UndefinedError):
         WRITER.write(Mail(id="1", letter=Letter.RESET_PASSWORD, to=Email("ada@example.org"), name=None))

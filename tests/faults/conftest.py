@@ -4,16 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.persistence.migrate import migrate
 from tests.running_app import copy_database
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    path = tmp_path_factory.mktemp("template") / "portico.db"
-    migrate(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

@@ -9,19 +9,10 @@ from typing import Any
 import pytest
 from dependency_injector.providers import Object
 
-from adapters.persistence.migrate import migrate
 from tests.fakes import SettableClock
 from tests.running_app import RunningApp, copy_database, run_app, settings_for
 
 StartApp = Callable[..., Awaitable[RunningApp]]
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    path = tmp_path_factory.mktemp("template") / "portico.db"
-    migrate(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -13,7 +13,7 @@ ADA = {"email": "ada@example.org", "password": PASSWORD}
 @pytest.fixture
 def database_settings(request: pytest.FixtureRequest, tmp_path: Any, sqlite_template: Any) -> dict[str, Any]:
     """One database will do: nothing here depends on which."""
-    from tests.running_app import copy_database  # noqa: PLC0415
+    from tests.running_app import copy_database
 
     copy_database(sqlite_template, tmp_path / "data")
     return {}

@@ -23,7 +23,7 @@ SECRET = "a" * 40
 @pytest.fixture
 def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
     """One database will do: nothing of this reaches it."""
-    from tests.running_app import copy_database  # noqa: PLC0415
+    from tests.running_app import copy_database
 
     copy_database(sqlite_template, tmp_path / "data")
     return {"secret_key": SECRET}
