@@ -12,6 +12,8 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
 
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
+from adapters.partner.http import HttpPartner
+from adapters.partner.unconfigured import NoPartner
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
@@ -25,6 +27,7 @@ from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
 from application.jobs import Worker
+from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from entrypoints.health import Check, NotReady, Readiness, writable
@@ -93,6 +96,14 @@ def _mailer(settings: Settings) -> Mailer:
     from adapters.mail.console import ConsoleMailer
 
     return ConsoleMailer(writer)
+
+
+def _partner(settings: Settings) -> HttpPartner | NoPartner:
+    if settings.external_api_url is None:
+        return NoPartner()
+    return HttpPartner(
+        settings.external_api_url, settings.external_api_timeout_seconds, settings.external_api_concurrency
+    )
 
 
 def _checks(
@@ -167,6 +178,7 @@ class Container(DeclarativeContainer):
     breached = Singleton(BreachedPasswordList)
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
+    partner = Singleton(_partner, settings)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -216,6 +228,10 @@ class Container(DeclarativeContainer):
     list_items = Singleton(items.ListItems, reads)
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
+
+    # The partner's API
+    get_external_data = Singleton(GetExternalData, partner)
+    get_partner_users = Singleton(GetPartnerUsers, partner)
 
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)

@@ -5,6 +5,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -12,11 +13,22 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from entrypoints import VERSION
 
 
+def _names_a_place(address: str) -> bool:
+    """Whether an address has a host, and a port that can be one if it has a port."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _web_address(text: str) -> str:
     if not text.startswith(("http://", "https://")) or text.partition("://")[2].strip("/") == "":
         raise ValueError("must be an address that starts with http:// or https://")
     if re.search(r"[\s?#]", text):
         raise ValueError("must be an address without spaces, ? and #: paths are added to it")
+    if not _names_a_place(text):
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
     return text.rstrip("/")
 
 
@@ -115,6 +127,9 @@ class Settings(BaseSettings):
     emails_from_email: EmailStr = "noreply@example.com"
     emails_from_name: Name | None = None
 
+    external_api_url: WebAddress | None = None
+    external_api_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10
+    external_api_concurrency: Annotated[int, Field(ge=1, le=1000)] = 10
     max_json_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

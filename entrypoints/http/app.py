@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, operations, pages, users
+from entrypoints.http import auth, items, operations, pages, partner, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
@@ -20,7 +20,7 @@ from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router)
+IN_API = (partner.router, users.router, auth.router, items.router)  # /users/batch before /users/{user_id}
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -104,7 +104,8 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        methods[route.path] |= route.methods or set()
+        if route.endpoint is not partner.refuse_other_methods:
+            methods[route.path] |= route.methods or set()
     return methods
 
 
