@@ -229,6 +229,9 @@ class Container(DeclarativeContainer):
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
 
+    # Mail that is written by somebody
+    send_email = Singleton(mail.SendEmail, begin, throttle)
+
     # The partner's API
     get_external_data = Singleton(GetExternalData, partner)
     get_partner_users = Singleton(GetPartnerUsers, partner)
@@ -243,6 +246,7 @@ class Container(DeclarativeContainer):
         mail_email_change=Singleton(mail.MailEmailChange, reads, mail_link),
         mail_email_change_requested=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGE_REQUESTED),
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
+        mail_message=Singleton(mail.MailMessage, mailer),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),

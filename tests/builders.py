@@ -13,10 +13,12 @@ from application.jobs import Handler, Worker
 from application.mail import (
     MailEmailChange,
     MailLink,
+    MailMessage,
     MailNotice,
     MailPasswordReset,
     MailVerification,
     MailVerificationAgain,
+    SendEmail,
 )
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
@@ -166,6 +168,10 @@ class World:
         return ChangeEmail(self.store.begin, self.redeem)
 
     @property
+    def send_email(self) -> SendEmail:
+        return SendEmail(self.store.begin, self.throttle)
+
+    @property
     def handlers(self) -> Mapping[str, Handler]:
         """The handler of each kind of job, as the container has them."""
         mail_link = MailLink(self.store.begin, self.secrets, self.mailer, self.clock)
@@ -177,6 +183,7 @@ class World:
             "mail_email_change": MailEmailChange(self.store, mail_link),
             "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
+            "mail_message": MailMessage(self.mailer),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),

@@ -35,6 +35,7 @@ TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
+    {"name": "mail", "description": "Mail that a superuser writes, sent in the background."},
     {"name": "partner", "description": "What the partner's API knows, fetched by Portico."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
