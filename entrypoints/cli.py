@@ -128,6 +128,10 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
     container = _container(settings)
     try:
         email = parse_email(arguments.email)
+    except ValueError as error:
+        print(f"--email: {error}", file=sys.stderr)
+        return FAILED
+    try:
         password = None if text is None else Password.chosen(text)
         migrate_if_wanted(settings)
         user = _run(container, lambda: container.create_superuser()(email=email, password=password))
@@ -139,6 +143,8 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _check(settings: Settings, _: argparse.Namespace) -> int:
+    from entrypoints.health import is_ok
+
     container = _container(settings)
 
     async def check() -> dict[str, str]:
@@ -148,7 +154,7 @@ def _check(settings: Settings, _: argparse.Namespace) -> int:
     results = _run(container, check)
     for part, result in results.items():
         print(f"{part}: {result}")
-    return 0 if all(result == "ok" for result in results.values()) else FAILED
+    return 0 if all(map(is_ok, results.values())) else FAILED
 
 
 def _openapi(settings: Settings, _: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,8 @@ from application.jobs import Worker
 from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
-from entrypoints.health import Check, NotReady, Readiness, writable
+from domain.errors import Unavailable
+from entrypoints.health import Check, NotReady, Pending, Readiness, writable
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
@@ -110,12 +112,18 @@ def _checks(
     settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
-        revision = await database.schema_revision()
+        try:
+            revision = await database.schema_revision()
+        except Unavailable as error:
+            raise NotReady(_database_away(settings, error)) from error
         if revision != head():
             raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
 
     async def queue_answers() -> None:
-        await queue.figures()
+        try:
+            await queue.figures()
+        except Unavailable:
+            raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
@@ -132,8 +140,30 @@ def _checks(
     return checks
 
 
-def _all_checks(checks: Mapping[str, Check], settings: Settings, mailer: Mailer) -> Mapping[str, Check]:
-    """With the mail server, which is asked by hand only: while it is away, mail is late and no request fails."""
+def _database_away(settings: Settings, error: Unavailable) -> str:
+    """What to look at. Of what the driver says, only the kind of error: its text may hold a name or an address."""
+    kind = type(error.__cause__ or error).__name__
+    if settings.uses_sqlite:
+        return f"can't be used ({kind}): look whether the file in DATA_DIR or DATABASE_URL can be read and written"
+    return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
+
+
+def _all_checks(
+    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer
+) -> Mapping[str, Check]:
+    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
+
+    With the mail server, which requests don't need: while it is away, mail is late and none of them fails.
+    """
+
+    async def unless_pending(check: Check) -> None:
+        with suppress(Unavailable):
+            if (await database.schema_revision() or "") < head():
+                raise Pending("the schema is brought up to date when portico serve starts")
+        await check()
+
+    if settings.migrates_itself:
+        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
     if settings.mail_backend != "smtp":
         return checks
     from adapters.mail.smtp import SmtpMailer
@@ -257,5 +287,5 @@ class Container(DeclarativeContainer):
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer))
     schema_head = Singleton(head)

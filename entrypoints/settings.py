@@ -5,7 +5,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -56,10 +56,30 @@ def _api_path(text: str) -> str:
 
 
 def _database_url(text: str) -> str:
-    for scheme in ("postgresql://", "postgres://", "sqlite:///"):
-        if text.startswith(scheme):
-            return text.replace("postgres://", "postgresql://", 1)
-    raise ValueError("must start with postgresql:// or sqlite:///")
+    text = text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text
+    if text.startswith("postgresql://"):
+        if not _names_a_database(text):
+            raise ValueError(
+                "must look like postgresql://user:password@host:5432/database, "
+                "with % and two hex digits for special characters in the password"
+            )
+        return text
+    if not text.startswith("sqlite:///"):
+        raise ValueError("must start with postgresql:// or sqlite:///")
+    if not text.removeprefix("sqlite:///").strip("/"):
+        raise ValueError("must name a file, such as sqlite:////var/lib/portico/portico.db")
+    return text
+
+
+def _names_a_database(url: str) -> bool:
+    """Whether the URL is one of libpq's, with a database: hosts may be several, or a folder that the query names."""
+    found = re.fullmatch(r"postgresql://(?:[^\s/?#@]*@)?([^\s/?#@]*)(/[^\s/?#]+)?(?:\?([^\s#]*))?", url)
+    if found is None:
+        return False
+    hosts, name, query = found.groups()
+    ports = [re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::(\d+))?", host) for host in hosts.split(",")]
+    fits = all(host and (host[1] is None or 0 < int(host[1]) <= 65535) for host in ports)
+    return fits and (name is not None or bool({"dbname", "database"} & parse_qs(query or "").keys()))
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:

@@ -14,6 +14,7 @@ from entrypoints.container import Container
 from entrypoints.http import auth, items, mail, operations, pages, partner, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
+from entrypoints.http.head import HeadAsGet
 from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -106,6 +108,9 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     for route in _routes(*routers):
         if route.endpoint is not partner.refuse_other_methods:
             methods[route.path] |= route.methods or set()
+    for allowed in methods.values():
+        if "GET" in allowed:
+            allowed.add("HEAD")
     return methods
 
 

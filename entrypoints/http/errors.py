@@ -128,7 +128,7 @@ def error_response(
         body = {"success": False, "message": message, "code": code, "path": path}
         media_type = "application/json"
     body |= {"request_id": request_id.get(), **more}
-    return Response(json.dumps(body, ensure_ascii=False), status, headers, media_type)
+    return Response(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status, headers, media_type)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
