@@ -27,6 +27,7 @@ from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application.activity import Activity
 from application.jobs import Worker
 from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
@@ -213,7 +214,8 @@ class Container(DeclarativeContainer):
 
     # Sessions
     session_lifetime = Singleton(_session_lifetime, settings)
-    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock)
+    activity = Singleton(Activity, begin, clock)
+    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock, activity)
     issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
     sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
     refresh_session = Singleton(sessions.RefreshSession, begin, issue_tokens, secrets, clock, session_lifetime)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.activity import Activity
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
@@ -137,7 +138,11 @@ class World:
 
     @property
     def authenticate(self) -> Authenticate:
-        return Authenticate(self.tokens, self.store, self.clock)
+        return Authenticate(self.tokens, self.store, self.clock, self.activity)
+
+    @cached_property
+    def activity(self) -> Activity:
+        return Activity(self.store.begin, self.clock)
 
     @property
     def change_password(self) -> ChangePassword:
