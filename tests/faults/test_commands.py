@@ -145,3 +145,32 @@ async def test_the_openapi_document_is_printed(data: Path) -> None:
     assert (status, errors) == (0, "")
     assert json.loads(output)["openapi"].startswith("3.")
     assert "/api/v1/users/" in json.loads(output)["paths"]
+
+
+async def test_the_background_work_is_looked_after_from_the_command_line(database: dict[str, str], data: Path) -> None:
+    named = {"database_url": url} if (url := database.get("DATABASE_URL")) else {}
+    async with run_app(settings_for(data, **named), with_worker=False) as app:
+        await app.register(ADA)
+    listed = await command(data, "jobs", "list", **database)
+    head, line = listed[1].splitlines()
+    job_id, state, kind = line.split()[:3]
+
+    shown = await command(data, "jobs", "show", job_id, **database)
+    retried = await command(data, "jobs", "retry", job_id, **database)
+    cancelled = await command(data, "jobs", "cancel", job_id, **database)
+    gone = await command(data, "jobs", "show", job_id, **database)
+    nameless = await command(data, "jobs", "show", **database)
+
+    assert head.split() == ["ID", "STATE", "KIND", "ATTEMPTS", "AGE", "ERROR"]
+    assert (state, kind) == ("waiting", "mail_verification")
+    assert shown[0] == 0
+    assert "Attempts  [░░░░░░░░░░░░░░░░░░░░] 0 of 10\n" in shown[1]
+    assert "Payload   user_id (the values are not shown)\n" in shown[1]
+    assert ADA not in shown[1]
+    assert (retried[0], retried[2]) == (1, "There is no dead job of that id.\n")
+    assert cancelled == (0, "", "")
+    assert (gone[0], gone[1], gone[2]) == (1, "", "There is no job of that id.\n")
+    assert nameless[0] == 2
+    assert (await command(data, "jobs", "list", **database))[1].splitlines() == [
+        "ID  STATE  KIND  ATTEMPTS  AGE  ERROR"
+    ]
