@@ -12,6 +12,7 @@ from application.ports.jobs import NewJob
 from domain.events import (
     EmailChanged,
     EmailChangeRequested,
+    EmailRequested,
     Event,
     ItemCreated,
     ItemDeleted,
@@ -31,6 +32,7 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     PasswordChanged: ["mail_password_changed"],
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
+    EmailRequested: ["mail_message"],
     UserPinged: ["record_activity"],
     UserDeleted: ["remove_items_of_user"],
     ItemCreated: [],

@@ -47,6 +47,14 @@ class PreconditionFailed(Refusal):
     """It is not as the one who asks demands it to be."""
 
 
+class UpstreamError(Refusal):
+    """A service that we depend on answered, but with an error. `upstream_status` is the HTTP status it gave."""
+
+    def __init__(self, upstream_status: int) -> None:
+        super().__init__(upstream_status)
+        self.upstream_status = upstream_status
+
+
 class Unavailable(Refusal):
     """A part that is needed can't be reached now; the same request may succeed later."""
 

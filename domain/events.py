@@ -43,6 +43,15 @@ class EmailChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class EmailRequested:
+    """A superuser wants a mail sent to somebody, who need not have an account."""
+
+    email: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserPinged:
     user_id: int
     at: str
@@ -79,6 +88,7 @@ Event = (
     | PasswordChanged
     | EmailChangeRequested
     | EmailChanged
+    | EmailRequested
     | UserPinged
     | UserDeleted
     | ItemCreated

@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
 
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
+from adapters.partner.http import HttpPartner
+from adapters.partner.unconfigured import NoPartner
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
@@ -24,10 +27,13 @@ from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application.activity import Activity
 from application.jobs import Worker
+from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
-from entrypoints.health import Check, NotReady, Readiness, writable
+from domain.errors import Unavailable
+from entrypoints.health import Check, NotReady, Pending, Readiness, writable
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
@@ -95,16 +101,30 @@ def _mailer(settings: Settings) -> Mailer:
     return ConsoleMailer(writer)
 
 
+def _partner(settings: Settings) -> HttpPartner | NoPartner:
+    if settings.external_api_url is None:
+        return NoPartner()
+    return HttpPartner(
+        settings.external_api_url, settings.external_api_timeout_seconds, settings.external_api_concurrency
+    )
+
+
 def _checks(
     settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
-        revision = await database.schema_revision()
+        try:
+            revision = await database.schema_revision()
+        except Unavailable as error:
+            raise NotReady(_database_away(settings, error)) from error
         if revision != head():
             raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
 
     async def queue_answers() -> None:
-        await queue.figures()
+        try:
+            await queue.figures()
+        except Unavailable:
+            raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
@@ -121,8 +141,30 @@ def _checks(
     return checks
 
 
-def _all_checks(checks: Mapping[str, Check], settings: Settings, mailer: Mailer) -> Mapping[str, Check]:
-    """With the mail server, which is asked by hand only: while it is away, mail is late and no request fails."""
+def _database_away(settings: Settings, error: Unavailable) -> str:
+    """What to look at. Of what the driver says, only the kind of error: its text may hold a name or an address."""
+    kind = type(error.__cause__ or error).__name__
+    if settings.uses_sqlite:
+        return f"can't be used ({kind}): look whether the file in DATA_DIR or DATABASE_URL can be read and written"
+    return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
+
+
+def _all_checks(
+    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer
+) -> Mapping[str, Check]:
+    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
+
+    With the mail server, which requests don't need: while it is away, mail is late and none of them fails.
+    """
+
+    async def unless_pending(check: Check) -> None:
+        with suppress(Unavailable):
+            if (await database.schema_revision() or "") < head():
+                raise Pending("the schema is brought up to date when portico serve starts")
+        await check()
+
+    if settings.migrates_itself:
+        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
     if settings.mail_backend != "smtp":
         return checks
     from adapters.mail.smtp import SmtpMailer
@@ -167,11 +209,13 @@ class Container(DeclarativeContainer):
     breached = Singleton(BreachedPasswordList)
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
+    partner = Singleton(_partner, settings)
     metrics = Singleton(Metrics)
 
     # Sessions
     session_lifetime = Singleton(_session_lifetime, settings)
-    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock)
+    activity = Singleton(Activity, begin, clock)
+    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock, activity)
     issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
     sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
     refresh_session = Singleton(sessions.RefreshSession, begin, issue_tokens, secrets, clock, session_lifetime)
@@ -217,6 +261,13 @@ class Container(DeclarativeContainer):
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
 
+    # Mail that is written by somebody
+    send_email = Singleton(mail.SendEmail, begin, throttle)
+
+    # The partner's API
+    get_external_data = Singleton(GetExternalData, partner)
+    get_partner_users = Singleton(GetPartnerUsers, partner)
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -227,6 +278,7 @@ class Container(DeclarativeContainer):
         mail_email_change=Singleton(mail.MailEmailChange, reads, mail_link),
         mail_email_change_requested=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGE_REQUESTED),
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
+        mail_message=Singleton(mail.MailMessage, mailer),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
@@ -237,5 +289,5 @@ class Container(DeclarativeContainer):
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer))
     schema_head = Singleton(head)

@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.activity import Activity
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
     MailEmailChange,
     MailLink,
+    MailMessage,
     MailNotice,
     MailPasswordReset,
     MailVerification,
     MailVerificationAgain,
+    SendEmail,
 )
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
@@ -135,7 +138,11 @@ class World:
 
     @property
     def authenticate(self) -> Authenticate:
-        return Authenticate(self.tokens, self.store, self.clock)
+        return Authenticate(self.tokens, self.store, self.clock, self.activity)
+
+    @cached_property
+    def activity(self) -> Activity:
+        return Activity(self.store.begin, self.clock)
 
     @property
     def change_password(self) -> ChangePassword:
@@ -166,6 +173,10 @@ class World:
         return ChangeEmail(self.store.begin, self.redeem)
 
     @property
+    def send_email(self) -> SendEmail:
+        return SendEmail(self.store.begin, self.throttle)
+
+    @property
     def handlers(self) -> Mapping[str, Handler]:
         """The handler of each kind of job, as the container has them."""
         mail_link = MailLink(self.store.begin, self.secrets, self.mailer, self.clock)
@@ -177,6 +188,7 @@ class World:
             "mail_email_change": MailEmailChange(self.store, mail_link),
             "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
+            "mail_message": MailMessage(self.mailer),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),

@@ -12,9 +12,10 @@ from adapters.persistence.database import Database, NotUnique, Transaction
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
+from application.ports.persistence import MOST_ACTIVITIES
 from domain.pages import Page, PageRequest
 from domain.search import folded
-from domain.users import Email, EmailTaken, User, UserId, UserNotFound
+from domain.users import ACTIVITY_GRAIN, Email, EmailTaken, User, UserId, UserNotFound
 
 WRITTEN: Final = (
     "email",
@@ -46,6 +47,16 @@ RECORD_ACTIVITY: Final = Statement(
     .where(col(UserRow.id) == bindparam("user_id"))
     .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) < bindparam("at")))
     .values(last_active=bindparam("at"))
+)
+_ACTIVE: Final = (  # the places of those who are fewer hold 0, who is nobody
+    select(col(UserRow.id))
+    .where(col(UserRow.id).in_([bindparam(f"id{n}", 0) for n in range(MOST_ACTIVITIES)]))
+    .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) <= bindparam("before")))
+    .with_for_update(skip_locked=True)
+    .cte("active")
+)
+RECORD_ACTIVITIES: Final = Statement(
+    update(UserRow).where(col(UserRow.id).in_(select(_ACTIVE.c.id))).values(last_active=bindparam("at"))
 )
 _BY_ID: Final = select(*COLUMNS).where(col(UserRow.id) == bindparam("user_id"))
 _BY_EMAIL: Final = select(*COLUMNS).where(col(UserRow.email) == bindparam("email"))
@@ -125,6 +136,10 @@ class SqlUsers:
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
         await self._transaction.run(RECORD_ACTIVITY, user_id=user_id, at=at)
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        ids = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}
+        await self._transaction.run(RECORD_ACTIVITIES, before=at - ACTIVITY_GRAIN, at=at, **ids)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.events import Event
 from domain.idempotency import KeptAnswer
@@ -12,6 +12,9 @@ from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId
+
+MOST_ACTIVITIES: Final = 100
+"""Users whose activity is recorded at once."""
 
 
 class Users(Protocol):
@@ -36,6 +39,12 @@ class Users(Protocol):
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
         """Move `last_active` forward to `at`. Never back, and no error if the user is gone."""
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        """Move `last_active` of up to `MOST_ACTIVITIES` users forward to `at`, but for those who were active lately.
+
+        Waits for nobody: a user whom another transaction is changing is left out.
+        """
 
 
 class Sessions(Protocol):

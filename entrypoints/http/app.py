@@ -11,16 +11,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, operations, pages, users
+from entrypoints.http import auth, items, mail, operations, pages, partner, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
+from entrypoints.http.head import HeadAsGet
 from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router)
+IN_API = (partner.router, users.router, auth.router, items.router, mail.router)  # /users/batch before /users/{user_id}
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -104,7 +106,11 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        methods[route.path] |= route.methods or set()
+        if route.endpoint is not partner.refuse_other_methods:
+            methods[route.path] |= route.methods or set()
+    for allowed in methods.values():
+        if "GET" in allowed:
+            allowed.add("HEAD")
     return methods
 
 

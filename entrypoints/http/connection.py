@@ -73,7 +73,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         request_id = uuid4().hex
         error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
-        body = json.dumps(error).encode()
+        body = json.dumps(error, separators=(",", ":")).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             "Content-Type: application/json",

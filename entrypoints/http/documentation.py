@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from domain.errors import Refusal, TooManyAttempts, Unavailable
+from domain.partner import ExternalApiError
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
 from entrypoints.http.errors import FieldError, headers_too_large, internal_error, status_of
@@ -34,6 +35,8 @@ TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
+    {"name": "mail", "description": "Mail that a superuser writes, sent in the background."},
+    {"name": "partner", "description": "What the partner's API knows, fetched by Portico."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
 
@@ -44,7 +47,7 @@ ERROR_BODY: Final = f"{SCHEMAS}ErrorBody"
 
 
 class ErrorBody(BaseModel):
-    """Every error has this body. Only a 422 has `errors`."""
+    """Every error has this body. Only a 422 has `errors`, only a 502 `upstream_status`."""
 
     success: bool
     message: str
@@ -52,6 +55,7 @@ class ErrorBody(BaseModel):
     path: str
     request_id: str
     errors: list[FieldError] | None = None
+    upstream_status: int | None = None
 
 
 class Acknowledgement(BaseModel):
@@ -70,9 +74,17 @@ class Message(BaseModel):
 
 
 def _example(code: str, message: str) -> dict[str, Any]:
-    example = {"success": False, "message": message, "code": code, "path": "/api/v1/…", "request_id": "5f3c…"}
+    example: dict[str, Any] = {
+        "success": False,
+        "message": message,
+        "code": code,
+        "path": "/api/v1/…",
+        "request_id": "5f3c…",
+    }
     if code == "validation_error":
         example["errors"] = [{"field": "body.email", "message": "Field required", "type": "missing"}]
+    if code == ExternalApiError.code:
+        example["upstream_status"] = 500
     return {"summary": message, "value": example}
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from domain.errors import Unavailable
-from entrypoints.health import Readiness
+from entrypoints.health import Readiness, is_ok
 
 router = APIRouter(tags=["operations"])
 
@@ -54,7 +54,7 @@ async def ready(request: Request, response: Response) -> Ready:
     """Whether every part that the settings name can be used now."""
     readiness: Readiness = request.app.state.container.readiness()
     checks = await readiness.check()
-    ok = all(result == "ok" for result in checks.values())
+    ok = all(map(is_ok, checks.values()))
     if not ok:
         response.status_code = 503
         response.headers["Retry-After"] = str(Unavailable.retry_after)

@@ -1,6 +1,6 @@
 """The repositories of a transaction in memory. Entities are copied on their way in and out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
@@ -87,6 +87,12 @@ class InMemoryUsers:
         user = self.tables().users.get(user_id)
         if user is not None and (user.last_active is None or user.last_active < at):
             user.last_active = at
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        for user_id in user_ids:
+            user = self.tables().users.get(user_id)
+            if user is not None and not user.was_active_lately(at):
+                await self.record_activity(user_id, at)
 
     def _must_be_free(self, email: Email, *, but: int | None) -> None:
         if any(user.email == email and user.id != but for user in self.tables().users.values()):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.processes import command, serving
+from tests.partner_server import partner_server
 from tests.running_app import PASSWORD
 
 ROOT = "root@example.org"
@@ -12,7 +13,11 @@ ROOT = "root@example.org"
 
 async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with serving(data, MAIL_BACKEND="file") as portico, portico.client() as client:
+    async with (
+        partner_server() as partner,
+        serving(data, MAIL_BACKEND="file", EXTERNAL_API_URL=partner.url) as portico,
+        portico.client() as client,
+    ):
         created = await command(data, "create-superuser", "--email", ROOT, "--password-stdin", stdin=f"{PASSWORD}\n")
         assert created[0] == 0
         pair = (await client.post("/auth/login", json={"email": ROOT, "password": PASSWORD})).json()
