@@ -1,15 +1,15 @@
-"""What both hand-written twins share: the bearer token, and the answer."""
+"""What both hand-written twins share: the bearer token, the statements, and the answers."""
 
 import os
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 KEY: Final = OctKey.import_key(os.environ["SECRET_KEY"])
 CLAIMS: Final = jwt.JWTClaimsRegistry(
@@ -22,6 +22,14 @@ COLUMNS: Final = (
     " users.created_at, users.updated_at, users.last_active, sessions.expires_at"
 )
 JOINED: Final = f"SELECT {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = "
+
+ITEM: Final = "SELECT id, title, description, owner_id, version, created_at, updated_at FROM items WHERE "
+BY_KEY: Final = f"{ITEM}id = "
+BY_OWNER: Final = "owner_id = {} ORDER BY created_at DESC, id DESC LIMIT {} OFFSET {}"
+COUNT: Final = "SELECT count(*) FROM items WHERE owner_id = "
+ITEM_COLUMNS: Final = ("title", "description", "owner_id", "version", "created_at", "updated_at", "search")
+ADD_ITEM: Final = f"INSERT INTO items ({', '.join(ITEM_COLUMNS)}) VALUES ({{}}) RETURNING id"
+ADD_EVENT: Final = "INSERT INTO twin_events (kind, item_id, owner_id, created_at) VALUES ({})"
 
 bearer = HTTPBearer()
 
@@ -36,6 +44,42 @@ class User(BaseModel):
     created_at: datetime
     updated_at: datetime
     last_active: datetime | None
+
+
+class Item(BaseModel):
+    id: int
+    title: str
+    description: str | None
+    owner_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ItemPage(BaseModel):
+    items: list[Item]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class NewItem(BaseModel):
+    title: Annotated[str, Field(min_length=1, max_length=255)]
+    description: Annotated[str | None, Field(max_length=10_000)] = None
+
+
+Skip = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+def page_of(items: list[Item], total: int, skip: int, limit: int) -> ItemPage:
+    return ItemPage(items=items, total=total, page=skip // limit + 1, size=limit, pages=-(-total // limit))
+
+
+def search_of(body: NewItem) -> str:
+    """What a search looks at."""
+    return f"{body.title} {body.description or ''}".casefold()
 
 
 async def session_of(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> str:
