@@ -27,7 +27,7 @@ class Pair:
         """What a request costs Portico, against what it costs the twin."""
         for server in (self.ours, self.twin):
             load(server, 1)  # opens the connections, prepares the statements
-        rounds = [self._round(load, swapped=n % 2 == 1, seconds=1 if quick else 2) for n in range(3 if quick else 7)]
+        rounds = [self._round(load, swapped=n % 2 == 1, seconds=1 if quick else 2) for n in range(3 if quick else 5)]
         cpu = median_ratio([(first.cpu_us, second.cpu_us) for first, second in rounds])
         throughput = median_ratio([(first.per_second, second.per_second) for first, second in rounds])
         return [
