@@ -14,7 +14,7 @@ from typing import Final
 from tests.benchmarks import items, own_user
 from tests.benchmarks.alike import alike
 from tests.benchmarks.crowded_pool import crowded_pool
-from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.figures import Figure, table, write_down
 from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
@@ -58,8 +58,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; the figures swing more")
+    parser.add_argument("--write", action="store_true", help="put the table of them all into the README, too")
     arguments = parser.parse_args()
     names = arguments.names or NAMES
+    if arguments.write and arguments.names:
+        parser.error("--write needs all the figures")
     if unknown := set(names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     figures = []
@@ -76,6 +79,8 @@ def main() -> int:
         print(lacking, file=sys.stderr)
         return 2
     print(table(figures))
+    if arguments.write:
+        write_down(figures)
     return 0 if all(figure.holds for figure in figures) else 1
 
 
