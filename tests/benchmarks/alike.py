@@ -15,7 +15,7 @@ from tests.benchmarks.servers import Server, portico
 KNOWN: Final = "ada@example.org"
 UNKNOWN: Final = "bob@example.org"
 LIMIT: Final = 1.1
-PAUSE: Final = 0.03
+PAUSE: Final = 0.02
 """Seconds in which a mail is written."""
 
 Ask = Callable[[str], Awaitable[Any]]
@@ -39,7 +39,7 @@ async def _measured(server: Server, *, quick: bool) -> list[Figure]:
             assert answer.status_code == 202
 
         signing_in = await _ratio(sign_in, 10 if quick else 30)
-        forgetting = await _ratio(forgot, 60 if quick else 200)
+        forgetting = await _ratio(forgot, 60 if quick else 300)
     return [
         Figure("Failed sign-in, unknown against known address", closeness(signing_in), limit=LIMIT),
         Figure("Forgotten password, unknown against known address", closeness(forgetting), limit=LIMIT),

@@ -111,7 +111,7 @@ def _deep_pages(server: Server, fill: Callable[[], Any], database: str, *, quick
     fill()
     first, last = asyncio.run(_cursors(server, token))
     ratios = []
-    for _ in range(3 if quick else 5):
+    for _ in range(2 if quick else 3):
         near, far = (_page(server, token, cursor) for cursor in (first, last))
         ratios.append(far.p50 / near.p50)
     name = f"The page at row {MANY:,} on {database}, against the first page after a cursor: p50"
