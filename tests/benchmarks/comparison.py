@@ -27,7 +27,7 @@ class Pair:
         """What a request costs Portico, against what it costs the twin."""
         for server in (self.ours, self.twin):
             load(server, 1)  # opens the connections, prepares the statements
-        rounds = [self._round(load, swapped=n % 2 == 1, seconds=1 if quick else 2) for n in range(3 if quick else 5)]
+        rounds = [self._round(load, swapped=n % 2 == 1) for n in range(3 if quick else 9)]
         cpu = median_ratio([(first.cpu_us, second.cpu_us) for first, second in rounds])
         throughput = median_ratio([(first.per_second, second.per_second) for first, second in rounds])
         return [
@@ -35,12 +35,12 @@ class Pair:
             Figure(f"{title}: requests a second, against hand-written", throughput),
         ]
 
-    def _round(self, load: PutUnder, *, swapped: bool, seconds: int) -> tuple[Load, Load]:
-        """Both, one right after the other, and the other way round every second time."""
+    def _round(self, load: PutUnder, *, swapped: bool) -> tuple[Load, Load]:
+        """Both for a second, one right after the other, and the other way round every second time."""
         if swapped:
-            second, first = load(self.twin, seconds), load(self.ours, seconds)
+            second, first = load(self.twin, 1), load(self.ours, 1)
         else:
-            first, second = load(self.ours, seconds), load(self.twin, seconds)
+            first, second = load(self.ours, 1), load(self.twin, 1)
         return first, second
 
 

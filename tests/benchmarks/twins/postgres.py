@@ -9,14 +9,8 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import Depends, FastAPI, HTTPException, Request
 
+from tests.benchmarks.twins import statements as sql
 from tests.benchmarks.twins.answers import (
-    ADD_EVENT,
-    ADD_ITEM,
-    BY_KEY,
-    BY_OWNER,
-    COUNT,
-    ITEM,
-    JOINED,
     Item,
     ItemPage,
     Limit,
@@ -46,7 +40,7 @@ app = FastAPI(lifespan=lifespan)
 
 async def identified(request: Request, session_id: SessionId) -> Any:
     """The row of whoever is asking."""
-    row = await request.app.state.pool.fetchrow(JOINED + "$1", session_id)
+    row = await request.app.state.pool.fetchrow(sql.JOINED + "$1", session_id)
     if row is None:
         raise HTTPException(401, "Invalid token", {"WWW-Authenticate": "Bearer"})
     refuse_unless_live(row["expires_at"], row["is_active"])
@@ -68,7 +62,7 @@ async def get_own_user(user: Identified) -> User:
 
 @app.get("/api/v1/items/{item_id}")
 async def get_item(request: Request, item_id: int, user: Identified) -> Item:
-    row = await request.app.state.pool.fetchrow(BY_KEY + "$1", item_id)
+    row = await request.app.state.pool.fetchrow(sql.BY_KEY + "$1", item_id)
     if row is None or row["owner_id"] != user["id"]:
         raise HTTPException(404, "Item not found")
     return Item(**row)
@@ -77,8 +71,8 @@ async def get_item(request: Request, item_id: int, user: Identified) -> Item:
 @app.get("/api/v1/items/")
 async def list_items(request: Request, user: Identified, skip: Skip = 0, limit: Limit = 10) -> ItemPage:
     pool = request.app.state.pool
-    rows = await pool.fetch(ITEM + BY_OWNER.format("$1", "$2", "$3"), user["id"], limit, skip)
-    total = await pool.fetchval(COUNT + "$1", user["id"])
+    rows = await pool.fetch(sql.ITEM + sql.BY_OWNER.format("$1", "$2", "$3"), user["id"], limit, skip)
+    total = await pool.fetchval(sql.COUNT + "$1", user["id"])
     return page_of([Item(**row) for row in rows], total, skip, limit)
 
 
@@ -89,7 +83,7 @@ async def create_item(request: Request, user: Identified, body: NewItem) -> Item
     values |= {"created_at": now, "updated_at": now}
     async with request.app.state.pool.acquire() as connection, connection.transaction():
         item_id = await connection.fetchval(
-            ADD_ITEM.format("$1, $2, $3, $4, $5, $6, $7"), *values.values(), search_of(body)
+            sql.ADD_ITEM.format("$1, $2, $3, $4, $5, $6, $7"), *values.values(), search_of(body)
         )
-        await connection.execute(ADD_EVENT.format("$1, $2, $3, $4"), "item.created", item_id, user["id"], now)
+        await connection.execute(sql.ADD_EVENT.format("$1, $2, $3, $4"), "item.created", item_id, user["id"], now)
     return Item(id=item_id, **values)

@@ -11,14 +11,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException
 
+from tests.benchmarks.twins import statements as sql
 from tests.benchmarks.twins.answers import (
-    ADD_EVENT,
-    ADD_ITEM,
-    BY_KEY,
-    BY_OWNER,
-    COUNT,
-    ITEM,
-    JOINED,
     Item,
     ItemPage,
     Limit,
@@ -69,7 +63,9 @@ async def write(function: Callable[[sqlite3.Connection], T]) -> T:
 
 async def identified(session_id: SessionId) -> sqlite3.Row:
     """The row of whoever is asking."""
-    row: sqlite3.Row | None = await read(lambda connection: connection.execute(JOINED + "?", (session_id,)).fetchone())
+    row: sqlite3.Row | None = await read(
+        lambda connection: connection.execute(sql.JOINED + "?", (session_id,)).fetchone()
+    )
     if row is None:
         raise HTTPException(401, "Invalid token", {"WWW-Authenticate": "Bearer"})
     refuse_unless_live(datetime.fromisoformat(row["expires_at"]).replace(tzinfo=UTC), bool(row["is_active"]))
@@ -92,7 +88,7 @@ async def get_own_user(user: Identified) -> User:
 
 @app.get("/api/v1/items/{item_id}")
 async def get_item(item_id: int, user: Identified) -> Item:
-    row = await read(lambda connection: connection.execute(BY_KEY + "?", (item_id,)).fetchone())
+    row = await read(lambda connection: connection.execute(sql.BY_KEY + "?", (item_id,)).fetchone())
     if row is None or row["owner_id"] != user["id"]:
         raise HTTPException(404, "Item not found")
     return Item(**dict(row))
@@ -101,9 +97,9 @@ async def get_item(item_id: int, user: Identified) -> Item:
 @app.get("/api/v1/items/")
 async def list_items(user: Identified, skip: Skip = 0, limit: Limit = 10) -> ItemPage:
     def find(connection: sqlite3.Connection) -> tuple[list[sqlite3.Row], int]:
-        statement = ITEM + BY_OWNER.format("?", "?", "?")
+        statement = sql.ITEM + sql.BY_OWNER.format("?", "?", "?")
         rows = connection.execute(statement, (user["id"], limit, skip)).fetchall()
-        return rows, connection.execute(COUNT + "?", (user["id"],)).fetchone()[0]
+        return rows, connection.execute(sql.COUNT + "?", (user["id"],)).fetchone()[0]
 
     rows, total = await read(find)
     return page_of([Item(**dict(row)) for row in rows], total, skip, limit)
@@ -117,8 +113,8 @@ async def create_item(user: Identified, body: NewItem) -> Item:
 
     def add(connection: sqlite3.Connection) -> int:
         inserted = (*values.values(), moment, moment, search_of(body))
-        (item_id,) = connection.execute(ADD_ITEM.format("?, ?, ?, ?, ?, ?, ?"), inserted).fetchone()
-        connection.execute(ADD_EVENT.format("?, ?, ?, ?"), ("item.created", item_id, user["id"], moment))
+        (item_id,) = connection.execute(sql.ADD_ITEM.format("?, ?, ?, ?, ?, ?, ?"), inserted).fetchone()
+        connection.execute(sql.ADD_EVENT.format("?, ?, ?, ?"), ("item.created", item_id, user["id"], moment))
         return int(item_id)
 
     return Item(id=await write(add), created_at=now, updated_at=now, **values)
