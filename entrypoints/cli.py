@@ -90,12 +90,12 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
             ["--workers: more than one process needs PostgreSQL (DATABASE_URL) or REDIS_URL to hear each other"]
         )
     gc.disable()  # what is loaded now stays, so looking for garbage in it only takes time; `serve` turns it on again
-    _container(settings)
+    container = _container(settings)
     from entrypoints.server import serve
 
     host = arguments.host or settings.host
     port = settings.port if arguments.port is None else arguments.port
-    serve(settings, host=host, port=port, workers=arguments.workers)
+    serve(container, host=host, port=port, workers=arguments.workers)
     return 0
 
 
@@ -104,7 +104,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     from entrypoints.lifecycle import migrate_if_wanted
     from entrypoints.worker import work
 
-    migrate_if_wanted(settings)
+    migrate_if_wanted(container)
     asyncio.run(work(container))
     return 0
 
@@ -140,7 +140,7 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
         return FAILED
     try:
         password = None if text is None else Password.chosen(text)
-        migrate_if_wanted(settings)
+        migrate_if_wanted(container)
         user = _run(container, lambda: container.create_superuser()(email=email, password=password))
     except (ValueError, Refusal) as error:
         print(error, file=sys.stderr)

@@ -3,14 +3,14 @@
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
+from dependency_injector.providers import Dependency, Dict, Factory, Object, Provider, Singleton
 
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.partner.http import HttpPartner
@@ -28,7 +28,7 @@ from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
 from application.activity import Activity
-from application.jobs import Worker
+from application.jobs import Handler, Worker
 from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
@@ -191,6 +191,23 @@ def _worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+class _AtFirstUse(Mapping[str, Handler]):
+    """The handlers, each built when the first job of its kind comes: what most starts don't need isn't loaded then."""
+
+    def __init__(self, handlers: Provider[Mapping[str, Handler]]) -> None:
+        assert isinstance(handlers, Dict)
+        self._providers: Mapping[str, Provider[Handler]] = handlers.kwargs
+
+    def __getitem__(self, kind: str) -> Handler:
+        return self._providers[kind]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._providers)
+
+    def __len__(self) -> int:
+        return len(self._providers)
+
+
 class Container(DeclarativeContainer):
     """Every part, built once, at its first use. Two containers share nothing."""
 
@@ -284,7 +301,8 @@ class Container(DeclarativeContainer):
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
     schedules = Object({"sweep_expired": timedelta(hours=1)})
-    worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
+    handlers = Singleton(_AtFirstUse, job_handlers.provider)
+    worker = Singleton(Worker, Factory(_worker_name), job_queue, handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, job_queue, throttle)

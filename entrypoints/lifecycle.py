@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from entrypoints.container import Container
-from entrypoints.settings import Settings
 
 QUIET_SECONDS = 1.0
 """How long after its start the app leaves the processor to those who wait for it."""
@@ -14,16 +13,17 @@ LAST_WORDS = 2.0
 """Seconds for writing down who was active until the end: no reason to stop any later."""
 
 
-def migrate_if_wanted(settings: Settings) -> None:
+def migrate_if_wanted(container: Container) -> None:
     """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't."""
-    if settings.migrates_itself and asyncio.run(_revision(settings)) != Container.schema_head():
+    settings = container.settings()
+    if settings.migrates_itself and asyncio.run(_revision(container)) != container.schema_head():
         from adapters.persistence.migrate import migrate  # loads Alembic, which most starts don't need
 
         migrate(settings.database)
 
 
-async def _revision(settings: Settings) -> str | None:
-    database = Container(settings=settings).database()
+async def _revision(container: Container) -> str | None:
+    database = container.database()
     await database.open()
     try:
         revision: str | None = await database.schema_revision()

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
+from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
@@ -151,10 +152,11 @@ def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement
     if by_activity:
         conditions.append(col(UserRow.is_active) == bindparam("is_active"))
     rows = select(*COLUMNS).where(*conditions).order_by(col(UserRow.id).desc()).limit(bindparam("limit"))
+    count = select(func.count()).select_from(UserRow).where(*conditions)
     return (
-        Statement(rows.offset(bindparam("skip"))),
+        at_offset(rows, count),
         Statement(rows.where(col(UserRow.id) < bindparam("after"))),
-        Statement(select(func.count()).select_from(UserRow).where(*conditions)),
+        Statement(count),
     )
 
 
@@ -165,12 +167,10 @@ async def page_of_users(
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
-    at_offset, after_key, count = page_statements(len(words), is_active is not None)
+    first, after_key, count = page_statements(len(words), is_active is not None)
     total = None
     if request.after is None:
-        rows = await database.all(at_offset, limit=request.limit + 1, skip=request.skip, **values)
-        counted = await database.first(count, **values)
-        total = counted[0] if counted else 0
+        rows, total = await page_at_offset(database, first, count, request, **values)
     else:
         rows = await database.all(after_key, limit=request.limit + 1, after=request.after[0], **values)
     users = [user_of(row) for row in rows[: request.limit]]

@@ -144,7 +144,8 @@ class Work(Protocol):
 
 
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
-"""Opens a transaction. Entering it raises `Unavailable` when the database can't be had in time."""
+"""Opens a transaction. Entering it, or the first thing done in it, raises `Unavailable` when the database can't be had
+in time."""
 
 
 class Reads(Protocol):

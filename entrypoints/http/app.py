@@ -52,8 +52,12 @@ class Cors(CORSMiddleware):
 
 def create_app(settings: Settings | None = None, *, with_worker: bool = False) -> FastAPI:
     """An app with a container of its own. `with_worker` makes it do the background work, too."""
-    settings = settings or read_settings()
-    container = Container(settings=settings)
+    return app_of(Container(settings=settings or read_settings()), with_worker=with_worker)
+
+
+def app_of(container: Container, *, with_worker: bool) -> FastAPI:
+    """The app that serves the use cases of this container."""
+    settings = container.settings()
     app = FastAPIOffline(
         title=settings.project_name,
         version=settings.version,
