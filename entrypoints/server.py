@@ -5,17 +5,20 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.http.app import create_app
 from entrypoints.http.connection import Connection
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, read_settings
+from entrypoints.stopping import CourteousProcesses, CourteousServer
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
@@ -64,7 +67,7 @@ def _stopped(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -79,3 +82,10 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    if workers > 1:
+        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
+        return
+    server = CourteousServer(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

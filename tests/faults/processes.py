@@ -110,14 +110,21 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
 @asynccontextmanager
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
-    with _reserved_port() as port:
-        async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
-            process.port = port
-            try:
-                await comes_true(lambda: _is_up(process), START_SECONDS)
-            except TimeoutError:
-                raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+    with reserved_port() as port:
+        async with serving_on(port, data, *arguments, **settings) as process:
             yield process
+
+
+@asynccontextmanager
+async def serving_on(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """A server on this port, which `reserved_port` gave."""
+    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+        process.port = port
+        try:
+            await comes_true(lambda: _is_up(process), START_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+        yield process
 
 
 @asynccontextmanager
@@ -154,7 +161,7 @@ async def _started(data: Path, *arguments: str, settings: dict[str, str]) -> Asy
 
 
 @contextmanager
-def _reserved_port() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
     """A port below those that outgoing connections take. It stays ours: nobody else who reserves one gets it."""
     while True:
         with socket.socket() as reservation:
