@@ -37,6 +37,11 @@ class ListResponse(BaseModel, Generic[T]):
     pages: Annotated[int | None, Field(examples=[6])]
     next_cursor: Annotated[str | None, Field(examples=["kq3X…"])]
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """The name in the OpenAPI document, and so in the clients that are made from it: `ItemList`."""
+        return f"{params[0].__name__.removesuffix('Response')}List"
+
 
 @dataclass(frozen=True, slots=True)
 class Paging:
