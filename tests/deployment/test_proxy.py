@@ -43,11 +43,6 @@ async def site(data: Path, tmp_path: Path, database_url: str, *arguments: str) -
         yield Site(port, processes)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
 async def test_portico_learns_who_is_asking_from_the_proxy_and_from_nobody_else(
     data: Path, tmp_path: Path, migrated_postgres_url: str
 ) -> None:
