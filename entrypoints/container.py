@@ -56,11 +56,13 @@ def _secret_key(settings: Settings) -> bytes:
     return generated_secret(settings.data_dir / "secret")
 
 
+def _previous_keys(settings: Settings) -> list[bytes]:
+    return [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
+
+
 def _signing_keys(settings: Settings, secret_key: bytes) -> SigningKeys:
     if settings.algorithm == "HS256":
-        return SigningKeys.from_secrets(
-            secret_key, [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
-        )
+        return SigningKeys.from_secrets(secret_key, _previous_keys(settings))
     assert settings.jwt_private_key_file is not None  # the settings see to it
     return SigningKeys.from_pem_file(settings.algorithm, settings.jwt_private_key_file)
 
@@ -220,7 +222,7 @@ class Container(DeclarativeContainer):
     reads = Singleton(SqlReads, database, clock)
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
-    secrets = Singleton(SystemSecrets, secret_key)
+    secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
     tokens = Singleton(_tokens, settings, secret_key, clock)
     hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
     breached = Singleton(BreachedPasswordList)

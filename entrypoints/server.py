@@ -5,11 +5,13 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.container import Container
 from entrypoints.http.app import app_of, create_app
@@ -17,6 +19,7 @@ from entrypoints.http.connection import Connection
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import read_settings
+from entrypoints.stopping import CourteousProcesses, CourteousServer
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
@@ -65,7 +68,7 @@ def _stopped(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -80,3 +83,10 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    if workers > 1:
+        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
+        return
+    server = CourteousServer(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

@@ -12,6 +12,8 @@ LARGEST_HEAD: Final = 64 * 1024
 """Bytes that wait for the end of a request's headers. The app takes fewer, once they have ended."""
 LINGER_SECONDS: Final = 2.0
 """How long a refused client is still listened to: closed at once, it might not see why it was refused."""
+LAST_SECONDS: Final = 0.5
+"""How long a client that is connected while the server stops has until the end of its request's headers."""
 
 
 class Connection(HttpToolsProtocol):
@@ -22,6 +24,7 @@ class Connection(HttpToolsProtocol):
     _in_head = True
     _waiting = 0
     _refused = False
+    _is_last = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -53,6 +56,24 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Finish what is under way. A request that may be on its way is waited for a moment, and is the last one."""
+        self._is_last = True
+        if self._is_idle:
+            self.loop.call_later(LAST_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
         self._refuse(400, "bad_request", "The request is not valid HTTP")

@@ -35,7 +35,7 @@ class PublicKeys(BaseModel):
 
 
 @router.get("/health/live")
-async def live() -> Alive:
+async def is_live() -> Alive:
     """Whether the process runs."""
     return Alive()
 
@@ -50,7 +50,7 @@ async def live() -> Alive:
         }
     },
 )
-async def ready(request: Request, response: Response) -> Ready:
+async def is_ready(request: Request, response: Response) -> Ready:
     """Whether every part that the settings name can be used now."""
     readiness: Readiness = request.app.state.container.readiness()
     checks = await readiness.check()
@@ -66,7 +66,7 @@ async def ready(request: Request, response: Response) -> Ready:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE_FIGURES}}}},
 )
-async def metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Figures in Prometheus' text format."""
     container = request.app.state.container
     try:
@@ -79,6 +79,6 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/.well-known/jwks.json")
-async def public_keys(request: Request) -> PublicKeys:
+async def get_public_keys(request: Request) -> PublicKeys:
     """The public keys that access tokens can be verified with."""
     return PublicKeys(**request.app.state.container.tokens().jwks())

@@ -114,13 +114,8 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
 @asynccontextmanager
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
-    with _reserved_port() as port:
-        async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
-            process.port = port
-            try:
-                await comes_true(lambda: is_up(process), START_SECONDS)
-            except TimeoutError:
-                raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+    with reserved_port() as port:
+        async with serving_at(port, data, *arguments, **settings) as process:
             yield process
 
 
@@ -130,6 +125,18 @@ async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[P
     arguments = ("serve", "--host", host.address, "--port", str(PORT))
     async with _started(data, *arguments, settings=settings, within=host.inside) as process:
         process.address, process.port = host.address, PORT
+        yield process
+
+
+@asynccontextmanager
+async def serving_at(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """A server on this port, which `reserved_port` gave."""
+    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+        process.port = port
+        try:
+            await comes_true(lambda: is_up(process), START_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
         yield process
 
 
@@ -169,7 +176,7 @@ async def _started(
 
 
 @contextmanager
-def _reserved_port() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
     """A port below those that outgoing connections take. It stays ours: nobody else who reserves one gets it."""
     while True:
         with socket.socket() as reservation:
