@@ -97,6 +97,18 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 def _blobs(settings: Settings) -> BlobStore:
+    if settings.storage_backend == "s3":
+        from adapters.storage.s3 import S3BlobStore
+
+        assert settings.s3_bucket is not None  # the settings see to it
+        secret = settings.s3_secret_access_key
+        return S3BlobStore(
+            settings.s3_bucket,
+            region=settings.s3_region,
+            endpoint_url=settings.s3_endpoint_url,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret else None,
+        )
     from adapters.storage.disk import DiskBlobStore
 
     return DiskBlobStore(settings.data_dir / "files")
