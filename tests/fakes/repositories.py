@@ -10,6 +10,7 @@ from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
@@ -28,6 +29,8 @@ class Tables:
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
+    uploads: dict[str, ResumableUpload] = field(default_factory=dict)
+    upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -43,6 +46,8 @@ class Tables:
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
+            {key: replace(upload) for key, upload in self.uploads.items()},
+            dict(self.upload_parts),
             self.user_ids,
             self.item_ids,
             self.file_ids,
