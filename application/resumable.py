@@ -19,7 +19,7 @@ from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uploads import Draft, KeepDrafts, discard
 from domain.files import File, FileTooLarge, QuotaExceeded, content_type, label
-from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, ResumableUpload, UploadPart
+from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
 from domain.users import Actor
 
 PART: Final = 16 * 1024 * 1024
@@ -142,6 +142,8 @@ class ReceiveUpload:
     async def _finish(self, upload: ResumableUpload, last: Sequence[UploadPart]) -> ResumableUpload:
         empty, parts = _sifted([*await self.reads.parts_of(upload.id), *last])
         finished = upload
+        if sum(part.size for part in parts) != upload.length:  # somebody else went on with it, or terminated it
+            raise OffsetMismatch
 
         async def keep(work: Work, files: Sequence[File]) -> None:
             nonlocal finished

@@ -33,6 +33,7 @@ from application import (
     mail,
     mailed_tokens,
     passwords,
+    resumable,
     sessions,
     sweeping,
     uploads,
@@ -264,6 +265,10 @@ class Container(DeclarativeContainer):
     delete_file = Singleton(files.DeleteFile, begin)
     create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
     open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+    create_upload = Singleton(resumable.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
+    get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
+    receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
+    terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
     # Background work: a handler for each kind of job
@@ -279,11 +284,19 @@ class Container(DeclarativeContainer):
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
+        remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
+        sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1), "sweep_blobs": timedelta(hours=1)})
+    schedules = Object(
+        {
+            "sweep_expired": timedelta(hours=1),
+            "sweep_blobs": timedelta(hours=1),
+            "sweep_resumable_uploads": timedelta(hours=1),
+        }
+    )
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
