@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
 from entrypoints.http import auth, files, items, operations, pages, users
+from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
@@ -104,7 +105,8 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        methods[route.path] |= route.methods or set()
+        if route.endpoint is not not_allowed:
+            methods[route.path] |= route.methods or set()
     return methods
 
 
