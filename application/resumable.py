@@ -88,7 +88,8 @@ class ReceiveUpload:
     """Go on with an upload at `offset`, and make a file of it when it is complete.
 
     What came before the stream failed is kept, unless it has a checksum, and then the stream's own exception is raised.
-    Two who send at once are told apart by the offset: the later one to write its part down gets `OffsetMismatch`.
+    `declared` is how many bytes there are said to be, 0 if nothing is said. Two who send at once are told apart by the
+    offset: the later one to write its part down gets `OffsetMismatch`.
 
     Raises `UploadNotFound`, `OffsetMismatch`, `LongerThanSaid`, `ChecksumMismatch`, `TooManyParts`, and what
     `KeepDrafts` raises.
@@ -102,10 +103,19 @@ class ReceiveUpload:
     quota: int
 
     async def __call__(
-        self, actor: Actor, upload_id: str, *, offset: int, chunks: AsyncIterable[bytes], checksum: Checksum | None
+        self,
+        actor: Actor,
+        upload_id: str,
+        *,
+        offset: int,
+        chunks: AsyncIterable[bytes],
+        declared: int,
+        checksum: Checksum | None,
     ) -> ResumableUpload:
         upload = await self.get(actor, upload_id)
         upload.must_be_at(offset)
+        if declared > upload.length - offset:
+            raise LongerThanSaid
         body = _Body(chunks, upload.length - offset, checksum)
         pending: list[UploadPart] = []
         try:

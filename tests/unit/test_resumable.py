@@ -64,7 +64,7 @@ async def send(
     checksum: Checksum | None = None,
 ) -> ResumableUpload:
     return await world.receive_upload(
-        actor, upload.id, offset=offset, chunks=chunks(content, failure), checksum=checksum
+        actor, upload.id, offset=offset, chunks=chunks(content, failure), declared=0, checksum=checksum
     )
 
 
@@ -222,7 +222,7 @@ async def test_an_upload_that_is_terminated_while_bytes_come_leaves_nothing(worl
         yield SENT[20:]
 
     with pytest.raises(OffsetMismatch):
-        await world.receive_upload(ada, upload.id, offset=0, chunks=terminated_meanwhile(), checksum=None)
+        await world.receive_upload(ada, upload.id, offset=0, chunks=terminated_meanwhile(), declared=0, checksum=None)
     assert (world.blob_store.staged, world.store.announced) == ({}, [])
 
 
