@@ -19,7 +19,7 @@ from domain.resumable import ResumableUpload
 from entrypoints.http.bodies import is_encoded, media_type
 from entrypoints.http.documentation import SIGNED_IN, described, errors
 from entrypoints.http.errors import RequestError, answer_to, malformed_body, unsupported_media_type
-from entrypoints.http.multipart import IDLE_SECONDS, too_slow
+from entrypoints.http.multipart import IDLE_SECONDS, LONGEST_SECONDS, too_slow
 
 VERSION: Final = "1.0.0"
 OFFSET_OCTETS: Final = "application/offset+octet-stream"
@@ -110,11 +110,13 @@ def declared_length(request: Request) -> int:
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """Raises 400 `malformed_body` when it ends early, and 408 when nothing comes for 30 seconds."""
-    stream = request.stream()
+    """Raises 400 `malformed_body` when it ends early, and 408 when nothing comes for 30 seconds, or it goes on for more
+    than 12 hours."""
+    stream, loop = request.stream(), asyncio.get_running_loop()
+    deadline = loop.time() + LONGEST_SECONDS
     while True:
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout_at(min(loop.time() + IDLE_SECONDS, deadline)):
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise too_slow() from None
