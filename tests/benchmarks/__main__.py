@@ -23,7 +23,7 @@ from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 Benchmark = Callable[[Path], list[Figure]]
-NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "alike", "uploads")
+NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "uploads", "alike")
 ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool"}
 
 
@@ -32,8 +32,8 @@ def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str,
         "start-up": partial(start_up, quick=quick),
         "own-user-sqlite": partial(on_sqlite, quick=quick),
         "sign-ins": partial(during_sign_ins, quick=quick),
-        "alike": partial(alike, quick=quick),
         "uploads": partial(uploads, quick=quick),
+        "alike": partial(alike, quick=quick),
     }
     if postgres is not None:
         found["own-user-postgres"] = partial(on_postgres, postgres=postgres, quick=quick)
