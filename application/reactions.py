@@ -10,10 +10,13 @@ from typing import Final
 
 from application.ports.jobs import NewJob
 from domain.events import (
+    ContentAbandoned,
     EmailChanged,
     EmailChangeRequested,
     EmailRequested,
     Event,
+    FileCreated,
+    FileDeleted,
     ItemCreated,
     ItemDeleted,
     ItemUpdated,
@@ -34,10 +37,13 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     EmailChanged: ["mail_email_changed"],
     EmailRequested: ["mail_message"],
     UserPinged: ["record_activity"],
-    UserDeleted: ["remove_items_of_user"],
+    UserDeleted: ["remove_items_of_user", "remove_files_of_user", "remove_uploads_of_user"],
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],
+    FileCreated: [],
+    FileDeleted: ["collect_blob"],
+    ContentAbandoned: ["collect_blob"],
 }
 
 

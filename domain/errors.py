@@ -55,6 +55,10 @@ class UpstreamError(Refusal):
         self.upstream_status = upstream_status
 
 
+class TooLarge(Refusal):
+    """More than is allowed, or than there is still room for."""
+
+
 class Unavailable(Refusal):
     """A part that is needed can't be reached now; the same request may succeed later."""
 

@@ -81,6 +81,26 @@ class ItemDeleted:
     owner_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileCreated:
+    file_id: int
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    file_id: int
+    owner_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAbandoned:
+    """An upload claimed bytes of this hash and came to nothing."""
+
+    sha256: str
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -94,4 +114,7 @@ Event = (
     | ItemCreated
     | ItemUpdated
     | ItemDeleted
+    | FileCreated
+    | FileDeleted
+    | ContentAbandoned
 )

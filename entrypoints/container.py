@@ -26,14 +26,30 @@ from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
-from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application import (
+    collecting,
+    email_addresses,
+    files,
+    idempotency,
+    items,
+    links,
+    mail,
+    mailed_tokens,
+    passwords,
+    resumable,
+    sessions,
+    sweeping,
+    uploads,
+    users,
+)
 from application.activity import Activity
 from application.jobs import Handler, Worker
 from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
+from application.ports.storage import BlobStore
 from domain.errors import Unavailable
-from entrypoints.health import Check, NotReady, Pending, Readiness, writable
+from entrypoints.health import Check, NotReady, Pending, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
@@ -111,8 +127,26 @@ def _partner(settings: Settings) -> HttpPartner | NoPartner:
     )
 
 
+def _blobs(settings: Settings) -> BlobStore:
+    if settings.storage_backend == "s3":
+        from adapters.storage.s3 import S3BlobStore
+
+        assert settings.s3_bucket is not None  # the settings see to it
+        secret = settings.s3_secret_access_key
+        return S3BlobStore(
+            settings.s3_bucket,
+            region=settings.s3_region,
+            endpoint_url=settings.s3_endpoint_url,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret else None,
+        )
+    from adapters.storage.disk import DiskBlobStore
+
+    return DiskBlobStore(settings.data_dir / "files")
+
+
 def _checks(
-    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
+    settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
         try:
@@ -130,7 +164,7 @@ def _checks(
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": partial(writable, settings.data_dir),
+        "storage": blobs.ping,
         "jobs": queue_answers,
     }
 
@@ -229,6 +263,7 @@ class Container(DeclarativeContainer):
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
     partner = Singleton(_partner, settings)
+    blobs = Singleton(_blobs, settings)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -286,6 +321,24 @@ class Container(DeclarativeContainer):
     # The partner's API
     get_external_data = Singleton(GetExternalData, partner)
     get_partner_users = Singleton(GetPartnerUsers, partner)
+    # Files
+    quota = settings.provided.storage_quota_bytes
+    max_upload = settings.provided.max_upload_bytes
+    stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
+    keep_drafts = Singleton(uploads.KeepDrafts, begin, blobs, secrets, clock, quota)
+    store_files = Singleton(uploads.StoreFiles, stage_upload, keep_drafts, blobs, max_upload)
+    get_file = Singleton(files.GetFile, reads)
+    list_files = Singleton(files.ListFiles, reads)
+    open_file = Singleton(files.OpenFile, reads, blobs)
+    open_newest = Singleton(files.OpenNewest, reads, blobs)
+    delete_file = Singleton(files.DeleteFile, begin)
+    create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
+    open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+    create_upload = Singleton(resumable.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
+    get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
+    receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
+    terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
+    collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
@@ -300,14 +353,25 @@ class Container(DeclarativeContainer):
         mail_message=Singleton(mail.MailMessage, mailer),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
+        remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
+        remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
+        collect_blob=collect_blob,
+        sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
+        sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1)})
+    schedules = Object(
+        {
+            "sweep_expired": timedelta(hours=1),
+            "sweep_blobs": timedelta(hours=1),
+            "sweep_resumable_uploads": timedelta(hours=1),
+        }
+    )
     handlers = Singleton(_AtFirstUse, job_handlers.provider)
     worker = Singleton(Worker, Factory(_worker_name), job_queue, handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
-    checks = Singleton(_checks, settings, database, job_queue, throttle)
+    checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer))
     schema_head = Singleton(head)

@@ -11,7 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, mail, operations, pages, partner, users
+from entrypoints.http import auth, files, items, mail, operations, pages, partner, resumable, users
+from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.head import HeadAsGet
@@ -19,9 +20,17 @@ from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
-DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
+DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (partner.router, users.router, auth.router, items.router, mail.router)  # /users/batch before /users/{user_id}
+IN_API = (
+    partner.router,  # /users/batch comes before /users/{user_id}
+    users.router,
+    auth.router,
+    items.router,
+    resumable.router,  # and /files/resumable before /files/{file_id}
+    files.router,
+    mail.router,
+)
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -31,9 +40,11 @@ EXPOSED = [
     "Tus-Version",
     "Tus-Extension",
     "Tus-Max-Size",
+    "Tus-Checksum-Algorithm",
     "Upload-Offset",
     "Upload-Length",
     "Upload-Expires",
+    "Upload-Metadata",
     "Portico-File-Id",
 ]
 
@@ -110,7 +121,7 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        if route.endpoint is not partner.refuse_other_methods:
+        if route.endpoint is not not_allowed:
             methods[route.path] |= route.methods or set()
     for allowed in methods.values():
         if "GET" in allowed:

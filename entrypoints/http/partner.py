@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from application.partner import GetExternalData, GetPartnerUsers
 from domain.partner import MOST_USERS, ExternalApiError, ExternalServiceNotConfigured, ExternalServiceUnavailable
-from entrypoints.http.bodies import Route
+from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
 from entrypoints.http.fields import parse_id
@@ -67,7 +67,4 @@ async def get_partner_users(
     return PartnerUsersResponse(users=list(found.users), failed=failed)
 
 
-@router.api_route("/users/batch", methods=["PATCH", "DELETE"], include_in_schema=False)
-async def refuse_other_methods() -> None:
-    """Else these would be taken for something to be done with the user whose id is `batch`."""
-    raise HTTPException(405)
+router.add_api_route("/users/batch", not_allowed, methods=["PATCH", "DELETE"], include_in_schema=False)

@@ -19,6 +19,7 @@ from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.partner import partner
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 BENCHMARKS: Final[Mapping[str, Callable[..., list[Figure]]]] = {
@@ -28,6 +29,7 @@ BENCHMARKS: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "pages-sqlite": items.deep_pages_on_sqlite,
     "sign-ins": during_sign_ins,
     "alike": alike,
+    "uploads": uploads,
     "partner": partner,
 }
 """Each is given a folder of its own, and whether it shall be quick."""

@@ -5,12 +5,14 @@ from tests.fakes.partner import FakePartner
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
 from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
 from tests.fakes.persistence import InMemoryStore
+from tests.fakes.storage import InMemoryBlobStore
 
 __all__ = [
     "CountingThrottle",
     "FakePartner",
     "FakeTokens",
     "FixedBreachedPasswords",
+    "InMemoryBlobStore",
     "InMemoryJobs",
     "InMemoryStore",
     "PlainHasher",

@@ -6,9 +6,11 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
@@ -24,8 +26,15 @@ class Tables:
     items: dict[int, Item] = field(default_factory=dict)
     answers: dict[tuple[int, str], tuple[KeptAnswer, datetime]] = field(default_factory=dict)
     """With the time since when each is kept."""
+    files: dict[int, File] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+    """The size of what is stored under a hash."""
+    claims: dict[str, Claim] = field(default_factory=dict)
+    uploads: dict[str, ResumableUpload] = field(default_factory=dict)
+    upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    file_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -35,8 +44,14 @@ class Tables:
             {key: replace(token) for key, token in self.mailed_tokens.items()},
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
+            {key: replace(file) for key, file in self.files.items()},
+            dict(self.blobs),
+            dict(self.claims),
+            {key: replace(upload) for key, upload in self.uploads.items()},
+            dict(self.upload_parts),
             self.user_ids,
             self.item_ids,
+            self.file_ids,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:
