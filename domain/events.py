@@ -72,6 +72,26 @@ class ItemDeleted:
     owner_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileCreated:
+    file_id: int
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    file_id: int
+    owner_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAbandoned:
+    """An upload claimed bytes of this hash and came to nothing."""
+
+    sha256: str
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -84,4 +104,7 @@ Event = (
     | ItemCreated
     | ItemUpdated
     | ItemDeleted
+    | FileCreated
+    | FileDeleted
+    | ContentAbandoned
 )

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users, Work
+from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Users, Work
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
+from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
@@ -20,6 +21,7 @@ from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
+from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
@@ -36,6 +38,8 @@ class InMemoryWork:
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
+        self.files: Files = InMemoryFiles(self.tables)
+        self.blobs: Blobs = InMemoryBlobs(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
@@ -162,9 +166,44 @@ class InMemoryStore:
             [item for item in self._tables.items.values() if item.owner_id == owner_id], request, sort, words
         )
 
+    async def file(self, file_id: int) -> File:
+        await self._answer()
+        if file_id not in self._tables.files:
+            raise FileNotFound
+        return replace(self._tables.files[file_id])
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        await self._answer()
+        for file in owned(self._tables, owner_id):
+            if file.filename == filename:
+                return file
+        raise FileNotFound
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        await self._answer()
+        return page_of_files(owned(self._tables, owner_id), request)
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        await self._answer()
+        return bytes_of(owned(self._tables, owner_id))
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        await self._answer()
+        return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
+
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
         return self._tables.answers.get((user_id, key))
+
+    @property
+    def blobs(self) -> Sequence[str]:
+        """The hashes of all bytes that are accounted for, in order."""
+        return sorted(self._tables.blobs)
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """All claims that are kept, old ones too."""
+        return list(self._tables.claims.values())
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
@@ -23,8 +24,13 @@ class Tables:
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
     answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
+    files: dict[int, File] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+    """The size of what is stored under a hash."""
+    claims: dict[str, Claim] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    file_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -34,8 +40,12 @@ class Tables:
             {key: replace(token) for key, token in self.mailed_tokens.items()},
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
+            {key: replace(file) for key, file in self.files.items()},
+            dict(self.blobs),
+            dict(self.claims),
             self.user_ids,
             self.item_ids,
+            self.file_ids,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:
