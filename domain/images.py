@@ -1,6 +1,5 @@
 """Images: which there may be, how large, and what is known of one."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -45,12 +44,3 @@ FORMATS: Final = {
     ".webp": ImageFormat.WEBP,
 }
 """The format that each extension promises."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What is known of an image. Width and height are in pixels, of the image held upright, as people see it."""
-
-    width: int
-    height: int
-    format: ImageFormat

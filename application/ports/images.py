@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from domain.images import ImageInfo
+from domain.files import ImageInfo
 
 
 class Images(Protocol):

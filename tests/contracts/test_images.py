@@ -13,7 +13,8 @@ from adapters.images.outline import outline_of
 from adapters.images.pillow import PillowImages
 from application.ports.images import Images
 from domain.errors import Unavailable
-from domain.images import ImageFormat, ImageInfo, InvalidImage
+from domain.files import ImageInfo
+from domain.images import ImageFormat, InvalidImage
 from tests.fakes.images import PretendedImages, pretended
 from tests.images import AWKWARD, FORMATS, animated, drawn, encoded, turned
 

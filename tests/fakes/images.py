@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from domain.images import ImageFormat, ImageInfo, InvalidImage
+from domain.files import ImageInfo
+from domain.images import ImageFormat, InvalidImage
 from tests.fakes.transactions import must_be_outside_a_transaction
 
 _PICTURE = re.compile(rb"a (jpeg|png|gif|webp) of (\d+) x (\d+)(?:, lying on its side)?")
