@@ -1,6 +1,7 @@
 """Images: which there may be, how large, and what is known of one."""
 
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from domain.errors import Invalid
@@ -44,3 +45,20 @@ FORMATS: Final = {
     ".webp": ImageFormat.WEBP,
 }
 """The format that each extension promises."""
+
+
+class ThumbnailSize(IntEnum):
+    """The side of the square that a thumbnail fits, in pixels."""
+
+    SMALL = 64
+    MEDIUM = 256
+    LARGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """Made of the bytes of one hash, and stored under another: whoever has the same image shares it."""
+
+    source: str
+    size: ThumbnailSize
+    sha256: str

@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, delete, exists, insert, literal, not_, o
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.rows import BlobClaimRow, BlobRow, FileRow
+from adapters.persistence.rows import BlobClaimRow, BlobRow, FileRow, ThumbnailRow
 from adapters.persistence.statements import Statement
 from domain.files import Claim
 
@@ -25,9 +25,13 @@ CLAIM: Final = Statement(
 )
 RELEASE: Final = Statement(delete(BlobClaimRow).where(col(BlobClaimRow.id) == bindparam("claim_id")))
 LOCK: Final = Statement(select(literal(1)).where(col(BlobRow.sha256) == bindparam("hash")).with_for_update())
+SHARE: Final = Statement(
+    select(literal(1)).where(col(BlobRow.sha256) == bindparam("hash")).with_for_update(read=True, key_share=True)
+)
 
 _USED: Final = or_(
     exists().where(col(FileRow.sha256) == col(BlobRow.sha256)),
+    exists().where(col(ThumbnailRow.sha256) == col(BlobRow.sha256)),
     exists().where(
         and_(col(BlobClaimRow.sha256) == col(BlobRow.sha256), col(BlobClaimRow.claimed_at) >= bindparam("claimed"))
     ),

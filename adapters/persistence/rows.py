@@ -174,6 +174,16 @@ class FileRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
+class ThumbnailRow(SQLModel, table=True):
+    """It refers to its bytes, and goes with those that it was made of."""
+
+    __tablename__ = "thumbnails"
+
+    source: str = Field(sa_column=_sha256(primary_key=True))
+    size: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    sha256: str = Field(sa_column=_sha256(index=True))
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 

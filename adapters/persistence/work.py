@@ -16,14 +16,16 @@ from adapters.persistence.jobs import write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
 from adapters.persistence.statements import Statement
+from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Users
+from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Thumbnails, Users
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
+from domain.images import ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -43,6 +45,7 @@ class SqlWork:
         self.items: Items = SqlItems(transaction)
         self.files: Files = SqlFiles(transaction)
         self.blobs: Blobs = SqlBlobs(transaction)
+        self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.answers: Answers = SqlAnswers(transaction)
         self.announced: list[NewJob] = []
 
@@ -111,6 +114,9 @@ class SqlReads:
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
+
+    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
+        return await find_thumbnail(self._database, source, size)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)

@@ -8,6 +8,7 @@ from typing import Protocol
 from domain.events import Event
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
@@ -140,10 +141,24 @@ class Blobs(Protocol):
 
     async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
         """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
-        transaction ends, nobody can claim them.
+        transaction ends, nobody can claim them. Their thumbnails must have been removed.
 
         Older claims are what an upload that died left behind.
         """
+
+
+class Thumbnails(Protocol):
+    """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source and size.
+
+        Raises `FileNotFound` if the bytes that it was made of are gone.
+        """
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        """Remove what was made of these bytes, unless a file has them; the hashes that it is stored under. Until this
+        transaction ends, nothing more is made of them."""
 
 
 class Answers(Protocol):
@@ -174,6 +189,7 @@ class Work(Protocol):
     items: Items
     files: Files
     blobs: Blobs
+    thumbnails: Thumbnails
     answers: Answers
 
     def announce(self, event: Event) -> None:
@@ -223,6 +239,9 @@ class Reads(Protocol):
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
+
+    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
+        """The hash that the thumbnail of these bytes is stored under, if it was made."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user, expired or not."""

@@ -1,10 +1,12 @@
 """Images that are a line of text."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from domain.files import ImageInfo
-from domain.images import ImageFormat, InvalidImage
+from domain.files import FileNotFound, ImageInfo
+from domain.images import ImageFormat, InvalidImage, Thumbnail
+from tests.fakes.repositories import Tables
 from tests.fakes.transactions import must_be_outside_a_transaction
 
 _PICTURE = re.compile(rb"a (jpeg|png|gif|webp) of (\d+) x (\d+)(?:, lying on its side)?")
@@ -43,3 +45,20 @@ class PretendedImages:
         if content.endswith(b"lying on its side"):
             width, height = height, width
         return ImageInfo(width, height, ImageFormat(picture[1].decode()))
+
+
+@dataclass
+class InMemoryThumbnails:
+    tables: Callable[[], Tables]
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        if thumbnail.source not in self.tables().blobs:
+            raise FileNotFound
+        assert thumbnail.sha256 in self.tables().blobs, "its bytes are not claimed"
+        self.tables().thumbnails[thumbnail.source, thumbnail.size] = thumbnail.sha256
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        if any(file.sha256 == source for file in self.tables().files.values()):
+            return []
+        thumbnails = self.tables().thumbnails
+        return [thumbnails.pop(key) for key in list(thumbnails) if key[0] == source]

@@ -8,12 +8,13 @@ from datetime import datetime
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Users, Work
+from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Thumbnails, Users, Work
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
 from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
+from domain.images import ThumbnailSize
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -22,6 +23,7 @@ from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
+from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
@@ -40,6 +42,7 @@ class InMemoryWork:
         self.items: Items = InMemoryItems(self.tables)
         self.files: Files = InMemoryFiles(self.tables)
         self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
@@ -190,6 +193,10 @@ class InMemoryStore:
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         await self._answer()
         return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
+
+    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
+        await self._answer()
+        return self._tables.thumbnails.get((source, size))
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()

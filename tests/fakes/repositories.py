@@ -28,6 +28,8 @@ class Tables:
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
+    thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The hash that a thumbnail of that source and size is stored under."""
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -43,6 +45,7 @@ class Tables:
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
+            dict(self.thumbnails),
             self.user_ids,
             self.item_ids,
             self.file_ids,

@@ -1,0 +1,54 @@
+"""Which thumbnails there are, and what bytes they are."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import bindparam, delete, exists, not_, select, text
+from sqlmodel import col
+
+from adapters.persistence.blobs import LOCK, SHARE
+from adapters.persistence.database import Database, Transaction
+from adapters.persistence.rows import FileRow, ThumbnailRow
+from adapters.persistence.statements import Statement
+from domain.files import FileNotFound
+from domain.images import Thumbnail
+
+# Both databases know it, and SQLAlchemy only as part of one dialect or the other.
+ADD: Final = Statement(
+    text(
+        "INSERT INTO thumbnails (source, size, sha256) VALUES (:source, :size, :sha256)"
+        " ON CONFLICT (source, size) DO UPDATE SET sha256 = :sha256"
+    )
+)
+REMOVE_OF: Final = Statement(
+    delete(ThumbnailRow)
+    .where(col(ThumbnailRow.source) == bindparam("of"), not_(exists().where(col(FileRow.sha256) == bindparam("of"))))
+    .returning(col(ThumbnailRow.sha256))
+)
+FIND: Final = Statement(
+    select(col(ThumbnailRow.sha256)).where(
+        col(ThumbnailRow.source) == bindparam("of"), col(ThumbnailRow.size) == bindparam("fits")
+    )
+)
+
+
+class SqlThumbnails:
+    """Implements `Thumbnails`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        if await self._transaction.first(SHARE, hash=thumbnail.source) is None:
+            raise FileNotFound
+        await self._transaction.run(ADD, source=thumbnail.source, size=int(thumbnail.size), sha256=thumbnail.sha256)
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        await self._transaction.first(LOCK, hash=source)
+        return [row[0] for row in await self._transaction.all(REMOVE_OF, of=source)]
+
+
+async def find_thumbnail(database: Database, source: str, size: int) -> str | None:
+    """The hash that it is stored under."""
+    row = await database.first(FIND, of=source, fits=int(size))
+    return row[0] if row else None
