@@ -4,10 +4,25 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from domain.errors import Invalid
+from domain.errors import Invalid, UnsupportedType
+from domain.files import ImageInfo
 
 MOST_PIXELS: Final = 50_000_000
 """Pixels of an image, width times height."""
+
+
+class FileTypeNotAllowed(UnsupportedType):
+    """The name promises something else than an image. `extension` is that of a label, with its dot; it may be empty."""
+
+    code = "file_type_not_allowed"
+    message = "File extension .exe not allowed"
+
+    def __init__(self, extension: str) -> None:
+        super().__init__(extension)
+        self.extension = extension
+
+    def __str__(self) -> str:
+        return f"File extension {self.extension} not allowed" if self.extension else "A file extension is needed"
 
 
 class InvalidImage(Invalid):
@@ -36,6 +51,11 @@ class ImageFormat(StrEnum):
     def content_type(self) -> str:
         return f"image/{self.value}"
 
+    def must_be_that_of(self, image: ImageInfo) -> None:
+        """Raises `InvalidImage` if the image is of another format."""
+        if image.format != self:
+            raise InvalidImage("The image is of another type than its name says")
+
 
 FORMATS: Final = {
     ".jpg": ImageFormat.JPEG,
@@ -45,6 +65,15 @@ FORMATS: Final = {
     ".webp": ImageFormat.WEBP,
 }
 """The format that each extension promises."""
+
+
+def format_of_name(label: str) -> ImageFormat:
+    """The format that the label of a file promises. Raises `FileTypeNotAllowed` if that is none."""
+    stem, dot, extension = label.rpartition(".")
+    extension = dot + extension if stem else ""
+    if extension.lower() not in FORMATS:
+        raise FileTypeNotAllowed(extension)
+    return FORMATS[extension.lower()]
 
 
 class ThumbnailSize(IntEnum):
@@ -60,5 +89,7 @@ class Thumbnail:
     """Made of the bytes of one hash, and stored under another: whoever has the same image shares it."""
 
     source: str
-    size: ThumbnailSize
+    fits: ThumbnailSize
     sha256: str
+    size: int
+    """Bytes."""

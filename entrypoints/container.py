@@ -11,6 +11,7 @@ from pathlib import Path
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
 
+from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
@@ -28,6 +29,7 @@ from application import (
     email_addresses,
     files,
     idempotency,
+    images,
     items,
     links,
     mail,
@@ -35,6 +37,7 @@ from application import (
     passwords,
     sessions,
     sweeping,
+    thumbnails,
     uploads,
     users,
 )
@@ -189,6 +192,7 @@ class Container(DeclarativeContainer):
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
     blobs = Singleton(_blobs, settings)
+    pictures = Singleton(PillowImages)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -243,7 +247,8 @@ class Container(DeclarativeContainer):
     quota = settings.provided.storage_quota_bytes
     max_upload = settings.provided.max_upload_bytes
     stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
-    keep_drafts = Singleton(uploads.KeepDrafts, begin, blobs, secrets, clock, quota)
+    keep_staged = Singleton(uploads.KeepStaged, begin, blobs, secrets, clock)
+    keep_drafts = Singleton(uploads.KeepDrafts, keep_staged, clock, quota)
     store_files = Singleton(uploads.StoreFiles, stage_upload, keep_drafts, blobs, max_upload)
     get_file = Singleton(files.GetFile, reads)
     list_files = Singleton(files.ListFiles, reads)
@@ -252,6 +257,15 @@ class Container(DeclarativeContainer):
     delete_file = Singleton(files.DeleteFile, begin)
     create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
     open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+
+    # Images
+    max_image = settings.provided.max_image_bytes
+    look_at_image = Singleton(images.LookAtImage)
+    store_image = Singleton(images.StoreImage, stage_upload, keep_drafts, blobs, pictures, look_at_image, max_image)
+    make_thumbnail = Singleton(thumbnails.MakeThumbnail, reads, blobs, pictures, look_at_image, keep_staged, max_image)
+    open_thumbnail = Singleton(thumbnails.OpenThumbnail, reads, blobs, make_thumbnail)
+
+    # Collecting
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
     # Background work: a handler for each kind of job

@@ -180,7 +180,7 @@ class ThumbnailRow(SQLModel, table=True):
     __tablename__ = "thumbnails"
 
     source: str = Field(sa_column=_sha256(primary_key=True))
-    size: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    fits: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     sha256: str = Field(sa_column=_sha256(index=True))
 
 

@@ -8,16 +8,16 @@ from sqlmodel import col
 
 from adapters.persistence.blobs import LOCK, SHARE
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.rows import FileRow, ThumbnailRow
+from adapters.persistence.rows import BlobRow, FileRow, ThumbnailRow
 from adapters.persistence.statements import Statement
 from domain.files import FileNotFound
-from domain.images import Thumbnail
+from domain.images import Thumbnail, ThumbnailSize
 
 # Both databases know it, and SQLAlchemy only as part of one dialect or the other.
 ADD: Final = Statement(
     text(
-        "INSERT INTO thumbnails (source, size, sha256) VALUES (:source, :size, :sha256)"
-        " ON CONFLICT (source, size) DO UPDATE SET sha256 = :sha256"
+        "INSERT INTO thumbnails (source, fits, sha256) VALUES (:source, :fits, :sha256)"
+        " ON CONFLICT (source, fits) DO UPDATE SET sha256 = :sha256"
     )
 )
 REMOVE_OF: Final = Statement(
@@ -26,9 +26,9 @@ REMOVE_OF: Final = Statement(
     .returning(col(ThumbnailRow.sha256))
 )
 FIND: Final = Statement(
-    select(col(ThumbnailRow.sha256)).where(
-        col(ThumbnailRow.source) == bindparam("of"), col(ThumbnailRow.size) == bindparam("fits")
-    )
+    select(col(BlobRow.sha256), col(BlobRow.size))
+    .join(ThumbnailRow, col(ThumbnailRow.sha256) == col(BlobRow.sha256))
+    .where(col(ThumbnailRow.source) == bindparam("of"), col(ThumbnailRow.fits) == bindparam("within"))
 )
 
 
@@ -41,14 +41,13 @@ class SqlThumbnails:
     async def add(self, thumbnail: Thumbnail) -> None:
         if await self._transaction.first(SHARE, hash=thumbnail.source) is None:
             raise FileNotFound
-        await self._transaction.run(ADD, source=thumbnail.source, size=int(thumbnail.size), sha256=thumbnail.sha256)
+        await self._transaction.run(ADD, source=thumbnail.source, fits=int(thumbnail.fits), sha256=thumbnail.sha256)
 
     async def remove_of(self, source: str) -> Sequence[str]:
         await self._transaction.first(LOCK, hash=source)
         return [row[0] for row in await self._transaction.all(REMOVE_OF, of=source)]
 
 
-async def find_thumbnail(database: Database, source: str, size: int) -> str | None:
-    """The hash that it is stored under."""
-    row = await database.first(FIND, of=source, fits=int(size))
-    return row[0] if row else None
+async def find_thumbnail(database: Database, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+    row = await database.first(FIND, of=source, within=int(fits))
+    return Thumbnail(source, fits, sha256=row[0], size=row[1]) if row else None

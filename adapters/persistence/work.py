@@ -25,7 +25,7 @@ from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
-from domain.images import ThumbnailSize
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -115,8 +115,8 @@ class SqlReads:
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
 
-    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
-        return await find_thumbnail(self._database, source, size)
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        return await find_thumbnail(self._database, source, fits)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)

@@ -152,7 +152,8 @@ class Thumbnails(Protocol):
     """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
 
     async def add(self, thumbnail: Thumbnail) -> None:
-        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source and size.
+        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source
+        that fits the same square.
 
         Raises `FileNotFound` if the bytes that it was made of are gone.
         """
@@ -241,8 +242,8 @@ class Reads(Protocol):
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
 
-    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
-        """The hash that the thumbnail of these bytes is stored under, if it was made."""
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        """The thumbnail of these bytes, if it was made."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user, expired or not."""

@@ -50,7 +50,7 @@ def values_for(key: str) -> dict[str, Any]:
     """Something for every parameter there is."""
     words = {f"word{n}": "%x%" for n in range(2)}
     page = {"owner_id": 1, "user_id": 1, "is_active": True, "limit": 11, "skip": 0}
-    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "fits": 64}
+    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64}
     return words | page | bytes_ | {"after": FIRST_KEYS.get(key, 7), "after_id": 7, "now": NOW}
 
 

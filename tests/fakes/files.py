@@ -77,7 +77,7 @@ def bytes_of(files: Sequence[File]) -> int:
 def unused(tables: Tables, claimed_before: datetime) -> list[str]:
     """Hashes that nothing refers to, without a claim as young as that, in order."""
     used = {file.sha256 for file in tables.files.values()}
-    used |= set(tables.thumbnails.values())
+    used |= {thumbnail.sha256 for thumbnail in tables.thumbnails.values()}
     used |= {claim.sha256 for claim in tables.claims.values() if claim.claimed_at >= claimed_before}
     return sorted(tables.blobs.keys() - used)
 

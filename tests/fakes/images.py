@@ -55,10 +55,10 @@ class InMemoryThumbnails:
         if thumbnail.source not in self.tables().blobs:
             raise FileNotFound
         assert thumbnail.sha256 in self.tables().blobs, "its bytes are not claimed"
-        self.tables().thumbnails[thumbnail.source, thumbnail.size] = thumbnail.sha256
+        self.tables().thumbnails[thumbnail.source, thumbnail.fits] = thumbnail
 
     async def remove_of(self, source: str) -> Sequence[str]:
         if any(file.sha256 == source for file in self.tables().files.values()):
             return []
         thumbnails = self.tables().thumbnails
-        return [thumbnails.pop(key) for key in list(thumbnails) if key[0] == source]
+        return [thumbnails.pop(key).sha256 for key in list(thumbnails) if key[0] == source]

@@ -14,7 +14,7 @@ from domain.errors import Unavailable
 from domain.events import Event
 from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
-from domain.images import ThumbnailSize
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -194,9 +194,9 @@ class InMemoryStore:
         await self._answer()
         return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
 
-    async def thumbnail(self, source: str, size: ThumbnailSize) -> str | None:
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         await self._answer()
-        return self._tables.thumbnails.get((source, size))
+        return self._tables.thumbnails.get((source, fits))
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()

@@ -8,6 +8,7 @@ from itertools import count
 from application.ports.clock import Clock
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
@@ -28,8 +29,8 @@ class Tables:
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
-    thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
-    """The hash that a thumbnail of that source and size is stored under."""
+    thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
+    """By their source and the square that they fit."""
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
