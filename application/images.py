@@ -1,16 +1,16 @@
 """Uploading images."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from application.ports.images import Images
 from application.ports.storage import BlobStore
-from application.uploads import Draft, KeepDrafts, StageUpload, Upload, discard
+from application.uploads import KeepDrafts, StageDrafts, Upload, discard
 from domain.errors import Unavailable
-from domain.files import File, label
+from domain.files import File
 from domain.images import format_of_name
 from domain.users import Actor
 
@@ -45,27 +45,28 @@ class LookAtImage:
 class StoreImage:
     """Store a file that is an image of the type that its name says, at most `max_bytes` large.
 
-    Raises `InvalidFilename`, `FileTypeNotAllowed` before anything is read, `InvalidImage`, what `StageUpload` and
-    `KeepDrafts` raise, and what the stream raises. Nothing is left behind then.
+    `uploads` is one. Raises `FileTypeNotAllowed` before anything of it is read, `InvalidImage`, and what `StageDrafts`
+    and `KeepDrafts` raise. Nothing is left behind then.
     """
 
-    stage: StageUpload
+    stage_drafts: StageDrafts
     keep_drafts: KeepDrafts
     store: BlobStore
     images: Images
     look_at: LookAtImage
     max_bytes: int
 
-    async def __call__(self, actor: Actor, upload: Upload) -> File:
-        name = label(upload.filename)
-        promised = format_of_name(name)
-        staged = await self.stage(actor.user.id, upload.chunks, limit=self.max_bytes)
-        draft = Draft(name, promised.content_type, staged)
+    async def __call__(self, actor: Actor, uploads: AsyncIterable[Upload]) -> File:
+        (draft,) = await self.stage_drafts(actor.user.id, uploads, limit=self.max_bytes, typed=_promised)
         try:
-            image = await self.look_at(self.store.read_staged(staged), self.images.examine)
-            promised.must_be_that_of(image)
+            image = await self.look_at(self.store.read_staged(draft.staged), self.images.examine)
+            format_of_name(draft.filename).must_be_that_of(image)
         except BaseException:
-            await asyncio.shield(discard(self.store, [staged]))
+            await asyncio.shield(discard(self.store, [draft.staged]))
             raise
         (file,) = await self.keep_drafts(actor.user.id, [replace(draft, image=image)])
         return file
+
+
+def _promised(name: str, _: Upload) -> str:
+    return format_of_name(name).content_type

@@ -166,26 +166,44 @@ class KeepDrafts:
 
 
 @dataclass(frozen=True)
-class StoreFiles:
-    """Store files as they come, one after the other: all of them or none.
+class StageDrafts:
+    """Stage files as they come, one after the other: all of them or none. `typed` says of what type each one is.
 
-    Raises `InvalidFilename`, what `StageUpload` and `KeepDrafts` raise, and what the streams raise.
+    Raises `InvalidFilename`, and what `StageUpload`, `typed` and the streams raise.
     """
 
     stage: StageUpload
-    keep_drafts: KeepDrafts
     store: BlobStore
-    max_bytes: int
 
-    async def __call__(self, actor: Actor, uploads: AsyncIterable[Upload]) -> Sequence[File]:
+    async def __call__(
+        self, owner_id: UserId, uploads: AsyncIterable[Upload], *, limit: int, typed: Callable[[str, Upload], str]
+    ) -> Sequence[Draft]:
         drafts: list[Draft] = []
         try:
             async for upload in uploads:
                 name = label(upload.filename)
+                type_ = typed(name, upload)
                 beside = sum(draft.staged.size for draft in drafts)
-                staged = await self.stage(actor.user.id, upload.chunks, limit=self.max_bytes, beside=beside)
-                drafts.append(Draft(name, content_type(upload.content_type), staged))
+                staged = await self.stage(owner_id, upload.chunks, limit=limit, beside=beside)
+                drafts.append(Draft(name, type_, staged))
         except BaseException:
             await asyncio.shield(discard(self.store, [draft.staged for draft in drafts]))
             raise
+        return drafts
+
+
+@dataclass(frozen=True)
+class StoreFiles:
+    """Store files as they come: all of them or none. Raises what `StageDrafts` and `KeepDrafts` raise."""
+
+    stage_drafts: StageDrafts
+    keep_drafts: KeepDrafts
+    max_bytes: int
+
+    async def __call__(self, actor: Actor, uploads: AsyncIterable[Upload]) -> Sequence[File]:
+        drafts = await self.stage_drafts(actor.user.id, uploads, limit=self.max_bytes, typed=_declared)
         return await self.keep_drafts(actor.user.id, drafts)
+
+
+def _declared(_: str, upload: Upload) -> str:
+    return content_type(upload.content_type)

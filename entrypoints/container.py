@@ -249,7 +249,8 @@ class Container(DeclarativeContainer):
     stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
     keep_staged = Singleton(uploads.KeepStaged, begin, blobs, secrets, clock)
     keep_drafts = Singleton(uploads.KeepDrafts, keep_staged, clock, quota)
-    store_files = Singleton(uploads.StoreFiles, stage_upload, keep_drafts, blobs, max_upload)
+    stage_drafts = Singleton(uploads.StageDrafts, stage_upload, blobs)
+    store_files = Singleton(uploads.StoreFiles, stage_drafts, keep_drafts, max_upload)
     get_file = Singleton(files.GetFile, reads)
     list_files = Singleton(files.ListFiles, reads)
     open_file = Singleton(files.OpenFile, reads, blobs)
@@ -261,7 +262,7 @@ class Container(DeclarativeContainer):
     # Images
     max_image = settings.provided.max_image_bytes
     look_at_image = Singleton(images.LookAtImage)
-    store_image = Singleton(images.StoreImage, stage_upload, keep_drafts, blobs, pictures, look_at_image, max_image)
+    store_image = Singleton(images.StoreImage, stage_drafts, keep_drafts, blobs, pictures, look_at_image, max_image)
     make_thumbnail = Singleton(thumbnails.MakeThumbnail, reads, blobs, pictures, look_at_image, keep_staged, max_image)
     open_thumbnail = Singleton(thumbnails.OpenThumbnail, reads, blobs, make_thumbnail)
 

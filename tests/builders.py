@@ -29,7 +29,7 @@ from application.ports.storage import Staged
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
 from application.thumbnails import MakeThumbnail, OpenThumbnail
-from application.uploads import KeepDrafts, KeepStaged, StageUpload, StoreFiles
+from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
 from domain.files import Claim
 from domain.passwords import Password
@@ -186,6 +186,10 @@ class World:
         return StageUpload(self.store, self.blob_store, QUOTA_BYTES)
 
     @property
+    def stage_drafts(self) -> StageDrafts:
+        return StageDrafts(self.stage_upload, self.blob_store)
+
+    @property
     def keep_staged(self) -> KeepStaged:
         return KeepStaged(self.store.begin, self.blob_store, self.secrets, self.clock)
 
@@ -195,7 +199,7 @@ class World:
 
     @property
     def store_files(self) -> StoreFiles:
-        return StoreFiles(self.stage_upload, self.keep_drafts, self.blob_store, MAX_UPLOAD_BYTES)
+        return StoreFiles(self.stage_drafts, self.keep_drafts, MAX_UPLOAD_BYTES)
 
     @cached_property
     def images(self) -> PretendedImages:
@@ -204,7 +208,7 @@ class World:
     @property
     def store_image(self) -> StoreImage:
         return StoreImage(
-            self.stage_upload, self.keep_drafts, self.blob_store, self.images, LookAtImage(), MAX_IMAGE_BYTES
+            self.stage_drafts, self.keep_drafts, self.blob_store, self.images, LookAtImage(), MAX_IMAGE_BYTES
         )
 
     @cached_property

@@ -17,7 +17,11 @@ from tests.unit.test_uploads import an_actor, chunks, nothing_is_left
 
 
 async def upload(world: World, actor: Actor, content: bytes, filename: str = "a.png") -> File:
-    return await world.store_image(actor, Upload(filename, "text/html", chunks(content)))
+    return await world.store_image(actor, one(filename, chunks(content)))
+
+
+async def one(filename: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[Upload]:
+    yield Upload(filename, "text/html", chunks)
 
 
 async def test_an_image_is_stored_with_what_is_known_of_it(world: World) -> None:
@@ -46,7 +50,7 @@ async def test_a_name_that_is_not_taken_is_refused_before_anything_is_read(
         yield b""
 
     with pytest.raises(refusal):
-        await world.store_image(await an_actor(world), Upload(filename, None, unread()))
+        await world.store_image(await an_actor(world), one(filename, unread()))
 
 
 async def test_an_image_that_is_too_large_is_refused_without_a_look(world: World) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from application.files import Content
 from application.ports.storage import BlobMissing
-from application.uploads import Upload
 from domain.errors import Unavailable
 from domain.files import File, FileNotFound
 from domain.images import InvalidImage, ThumbnailSize
 from domain.users import Actor
 from tests.builders import MAX_IMAGE_BYTES, World
 from tests.fakes.images import pretended
-from tests.unit.test_uploads import an_actor, chunks, store
+from tests.unit.test_images import upload
+from tests.unit.test_uploads import an_actor, store
 
 SMALL, MEDIUM, LARGE = ThumbnailSize
 
@@ -26,7 +26,7 @@ class Owned(NamedTuple):
 
 async def has_image(world: World, email: str = "ada@example.org", content: bytes = pretended("png", 640, 480)) -> Owned:
     actor = await an_actor(world, email)
-    return Owned(actor, await world.store_image(actor, Upload("a cat.png", None, chunks(content))))
+    return Owned(actor, await upload(world, actor, content, "a cat.png"))
 
 
 async def opened(world: World, image: Owned, fits: ThumbnailSize = SMALL) -> Content:
@@ -158,7 +158,7 @@ async def test_a_thumbnail_that_is_made_while_its_file_is_deleted_is_not_left_be
 async def test_a_thumbnail_is_an_image_like_any_other(world: World) -> None:
     ada = await has_image(world)
     thumbnail = await read(await opened(world, ada))
-    again = Owned(ada.actor, await world.store_image(ada.actor, Upload("small.webp", None, chunks(thumbnail))))
+    again = Owned(ada.actor, await upload(world, ada.actor, thumbnail, "small.webp"))
     assert await read(await opened(world, again)) == thumbnail  # it is its own thumbnail
     for image in (ada, again):
         await world.delete_file(ada.actor, image.file.id)
