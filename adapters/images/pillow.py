@@ -24,6 +24,8 @@ LARGE: Final = 8_000_000
 """Pixels from which on images are read one at a time: the largest take up to 750 MB for a moment."""
 MOST_TEXT: Final = 8 * 1024 * 1024
 """Characters of text in a PNG, uncompressed."""
+BAND: Final = 16
+"""Rows of a reduced image that are made at once."""
 QUALITY: Final = 80
 """Of a thumbnail, out of 100."""
 ORIENTATION: Final = 0x0112
@@ -71,7 +73,7 @@ class PillowImages:
         with self._opened(content) as (_, opened):
             opened.draft(None, (2 * size, 2 * size))
             opened.load()
-            image = _with_shades(opened)
+            image = _reduced(opened, 2 * size)
             image.thumbnail((size, size))
             image = _in_srgb(image, opened.info.get("icc_profile"))
             turn = upright.get(_orientation(opened))
@@ -121,10 +123,28 @@ def _orientation(image: "ImageFile") -> int:
     return 1
 
 
-def _with_shades(image: "ImageFile") -> "Image":
+def _reduced(image: "Image", size: int) -> "Image":
+    """Smaller by a whole number, its longer side still `size` or more; never all of it in another mode at once."""
+    from PIL import Image
+
+    factor = max(image.size) // size
+    if factor < 2:
+        return _with_shades(image)
+    width, height = image.size
+    bands = []
+    for top in range(0, height, BAND * factor):
+        band = image.crop((0, top, width, min(height, top + BAND * factor)))
+        bands.append(_with_shades(band).reduce(factor))
+    reduced = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
+    for row, band in enumerate(bands):
+        reduced.paste(band, (0, row * BAND))
+    return reduced
+
+
+def _with_shades(image: "Image") -> "Image":
     """In a mode that can be made smaller smoothly: not a palette, not black and white, not 16 bits."""
     if image.has_transparency_data:
-        return image.convert("RGBA")
+        return image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
     if image.mode == "I;16":
         return image.point(lambda value: value / 256, "L")
     return image.convert("RGB") if image.mode in {"1", "P"} else image
@@ -134,7 +154,7 @@ def _in_srgb(image: "Image", profile: bytes | None) -> "Image":
     """In the colours that are meant where no profile says otherwise."""
     from PIL import ImageCms
 
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    mode = "RGBA" if image.has_transparency_data else "RGB"
     if profile:
         with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):
             converted = ImageCms.profileToProfile(

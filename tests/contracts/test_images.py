@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from adapters.images.outline import outline_of
-from adapters.images.pillow import PillowImages
+from adapters.images.pillow import PillowImages, _reduced
 from application.ports.images import Images
 from domain.errors import Unavailable
 from domain.files import ImageInfo
@@ -163,6 +163,15 @@ class TestPillow:
         thumbnail = shown(await pillow.thumbnail(animated(image_format, 300, 64), 64))
         assert not getattr(thumbnail, "is_animated", False)
         assert all(alike(colour, (0, 0, 90)) for colour in quarters(thumbnail))
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
+    @pytest.mark.parametrize(("width", "height"), [(1000, 700), (333, 2000), (1001, 1), (640, 640)])
+    def test_no_seam_is_left_where_bands_of_an_image_meet(self, mode: str, width: int, height: int) -> None:
+        image = Image.effect_noise((width, height), 90).convert("RGB").convert(mode)
+        if mode.endswith("A"):
+            image.putalpha(Image.linear_gradient("L").resize((width, height)))
+        factor = max(width, height) // 128
+        assert _reduced(image, 128).tobytes() == image.reduce(factor).tobytes()
 
     async def test_an_image_of_49_million_pixels_is_read(self, pillow: PillowImages) -> None:
         content = encoded(Image.new("L", (7000, 7000), 100), "jpeg")
