@@ -26,6 +26,7 @@ from domain.errors import (
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
+    UnsupportedType,
 )
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 
@@ -37,6 +38,7 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     Conflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
+    UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
     Unavailable: 503,

@@ -161,6 +161,11 @@ class _Body:
                 self._parser.write(chunk)
             except FormParserError:
                 raise malformed_body(MALFORMED) from None
+            self._received += len(chunk)
+            if (
+                self._received - self._in_parts > LARGEST_REST
+            ):  # once it is known what the bytes are: a chunk may be large
+                raise body_too_large(LARGEST_REST)
         return self._events.popleft()
 
     async def _receive(self) -> bytes | None:
@@ -173,9 +178,6 @@ class _Body:
             raise too_slow() from None
         except ClientDisconnect:
             raise malformed_body("The body ends before the form does") from None  # nobody is there to hear it
-        self._received += len(chunk or b"")
-        if self._received - self._in_parts > LARGEST_REST:
-            raise body_too_large(LARGEST_REST)
         return chunk
 
     def _begin_part(self) -> None:
