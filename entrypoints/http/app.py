@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
 from entrypoints.http import auth, files, images, items, operations, pages, users
+from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
@@ -20,7 +21,7 @@ from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router, files.router, images.router)
+IN_API = (users.router, auth.router, items.router, images.router, files.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -104,7 +105,8 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        methods[route.path] |= route.methods or set()
+        if route.endpoint is not not_allowed:
+            methods[route.path] |= route.methods or set()
     return methods
 
 

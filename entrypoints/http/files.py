@@ -12,7 +12,7 @@ from application.links import CreateLink, Link, OpenLink
 from application.ports.storage import StorageFull
 from application.uploads import MOST_FILES, StoreFiles
 from domain.files import File, FileNotFound, FileTooLarge, ImageInfo, InvalidLink, QuotaExceeded, label
-from entrypoints.http.bodies import Route
+from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.content import Conditions, Inline, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
@@ -131,6 +131,10 @@ async def upload_files(
         filenames=[file.filename for file in files],
         count=len(files),
     )
+
+
+for _path in ("/upload", "/upload-multiple"):
+    router.add_api_route(_path, not_allowed, methods=["GET", "DELETE"], include_in_schema=False)
 
 
 @router.get("/", responses=errors(*SIGNED_IN, validated=True))

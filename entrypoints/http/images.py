@@ -9,7 +9,7 @@ from application.ports.storage import StorageFull
 from application.thumbnails import OpenThumbnail
 from domain.files import FileNotFound, FileTooLarge, QuotaExceeded
 from domain.images import FileTypeNotAllowed, InvalidImage, ThumbnailSize
-from entrypoints.http.bodies import Route
+from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.content import Conditions, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
@@ -39,6 +39,9 @@ async def upload_image(
     file = await store(actor, uploads(request, "file", most=1, limit=settings.max_image_bytes))
     response.headers["Location"] = f"{settings.api_v1_str}/files/{file.id}"
     return FileResponse.of(file, settings.api_v1_str)
+
+
+router.add_api_route("/upload-image", not_allowed, methods=["GET", "DELETE"], include_in_schema=False)
 
 
 @router.head("/{file_id}/thumbnail", include_in_schema=False)

@@ -211,6 +211,16 @@ async def test_a_deleted_account_takes_its_files_along(app: RunningApp) -> None:
     assert list(stored(app).values()) == [b"shared"]
 
 
+async def test_where_files_are_uploaded_to_is_no_id(app: RunningApp) -> None:
+    for path in ("upload", "upload-multiple"):
+        for method in ("GET", "DELETE", "PUT"):
+            response = await app.http.request(method, f"/files/{path}")
+            assert outcome(response) == (405, "method_not_allowed")
+            assert response.headers["Allow"] == "POST"
+    _, ada = await app.user()
+    assert outcome(await app.http.get("/files/another", headers=ada)) == (422, "validation_error")
+
+
 NAMES = [
     (b"../../etc/passwd", "....etcpasswd"),
     (b"C:\\fakepath\\a.txt", "a.txt"),

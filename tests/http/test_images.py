@@ -130,6 +130,13 @@ async def test_every_hostile_file_is_refused_and_nothing_of_it_is_left(app: Runn
     assert (await app.http.get("/files/", headers=ada)).json()["total"] == 0
 
 
+async def test_where_images_are_uploaded_to_is_no_id(app: RunningApp) -> None:
+    for method in ("GET", "DELETE", "PUT"):
+        response = await app.http.request(method, "/files/upload-image")
+        assert outcome(response) == (405, "method_not_allowed")
+        assert response.headers["Allow"] == "POST"
+
+
 async def test_nobody_uploads_or_sees_images_without_signing_in(app: RunningApp) -> None:
     _, ada = await app.user()
     file = await has_image(app, ada)
