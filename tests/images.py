@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, Final
+from zipfile import ZipFile
 
 from PIL import Image, ImageCms
 
@@ -142,8 +143,15 @@ def _cut(image_format: str, **options: Any) -> bytes:
     return whole[: len(whole) * 2 // 3]
 
 
+def _archive() -> bytes:
+    written = BytesIO()
+    with ZipFile(written, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    return written.getvalue()
+
+
+ZIP: Final = _archive()
 HTML: Final = b"<!doctype html><script>alert(1)</script>"
-ZIP: Final = b"PK\x05\x06" + bytes(18)
 SVG: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
 
 HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
@@ -164,6 +172,7 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     "magic of a webp alone": lambda: b"RIFF\x04\0\0\0WEBPVP8 ",
     "png of 50,000 x 50,000": lambda: png(50_000, 50_000, pixels=zlib.compress(bytes(50_000_000))),
     "png just over the pixels": lambda: png(50_000, 1001, pixels=b""),
+    "png of 50,000,000 x 1": lambda: png(50_000_000, 1, colour=6),
     "png without pixels": lambda: png(0, 0),
     "png that is smaller than it says": lambda: png(7000, 7000, pixels=zlib.compress(bytes(1000))),
     "png of broken pixels": lambda: png(9, 9, pixels=b"not zlib at all"),
@@ -196,6 +205,11 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     **{f"{name} with html behind it": lambda name=name: drawn(name) + HTML for name in FORMATS},  # type: ignore[misc]
     **{f"{name} with a zip behind it": lambda name=name: drawn(name) + ZIP for name in FORMATS},  # type: ignore[misc]
     "jpeg with html behind a second image": lambda: drawn("jpeg") * 2 + HTML,
+    "jpeg around a zip": lambda: _jpeg_segments(b"\xfe", 1, ZIP),
+    "png around a zip": lambda: png(1, 1, before=[chunk(b"tEXt", b"zip\0" + ZIP)]),
+    "gif around a zip": lambda: gif(b"!\xfe" + bytes([len(ZIP)]) + ZIP + b"\0" + GIF_FRAME),
+    "webp around a zip": lambda: _riff(drawn("webp")[12:] + b"JUNK" + struct.pack("<I", len(ZIP)) + ZIP),
+    "jpeg around a pdf": lambda: _jpeg_segments(b"\xfe", 1, b"%PDF-1.7\n%%EOF\n"),
     "png behind html": lambda: HTML + drawn("png"),
     "webp in a riff of sound": lambda: drawn("webp").replace(b"WEBP", b"WAVE", 1),
 }

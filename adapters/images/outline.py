@@ -16,6 +16,8 @@ from typing import Final
 
 from domain.images import MOST_PIXELS, ImageFormat, InvalidImage
 
+LONGEST_SIDE: Final = 1_000_000
+"""Pixels, fifteen times what a JPEG can have: a PNG's decoder holds two rows, of up to 8 bytes a pixel."""
 MOST_FRAMES: Final = 2_000
 """Frames of an animation."""
 MOST_COMPRESSED_TEXTS: Final = 16
@@ -27,7 +29,10 @@ BROKEN: Final = "The image is broken or cut off"
 TOO_LARGE: Final = f"An image may have at most {MOST_PIXELS:,} pixels"
 TOO_MANY_FRAMES: Final = f"An animation may have at most {MOST_FRAMES:,} frames"
 TOO_MUCH_WORK: Final = "The image is put together in a way that takes too long to read"
-MORE_THAN_AN_IMAGE: Final = "The file is more than an image: something follows the image's end"
+SOMETHING_BEHIND: Final = "The file is more than an image: something follows the image's end"
+SOMETHING_ELSE: Final = "The file is more than an image: it can be read as a document or an archive too"
+ZIP_TAIL: Final = 22 + 65_535
+"""Bytes from the end within which a ZIP archive has its last record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,20 @@ def outline_of(content: bytes) -> Outline:
             except (IndexError, struct.error):  # the bytes end before the image does
                 raise InvalidImage(BROKEN) from None
             if content[end:].strip(b"\0"):  # some cameras fill up the last block
-                raise InvalidImage(MORE_THAN_AN_IMAGE)
+                raise InvalidImage(SOMETHING_BEHIND)
+            if b"%PDF-" in content[:1024] or _is_archive(content):
+                raise InvalidImage(SOMETHING_ELSE)
             return Outline(image_format, width, height)
     raise InvalidImage
+
+
+def _is_archive(content: bytes) -> bool:
+    """Whether the last record of a ZIP archive is there, and the directory where that says (APPNOTE 4.3.16)."""
+    at = content.rfind(b"PK\5\6", max(0, len(content) - ZIP_TAIL))
+    if at < 0 or at + 16 > len(content):
+        return False
+    directory = at - int(struct.unpack_from("<I", content, at + 12)[0])
+    return directory >= 0 and content.startswith(b"PK\1\2", directory)
 
 
 class _Walk:
@@ -79,7 +95,7 @@ class _Walk:
 def _sized(width: int, height: int) -> tuple[int, int]:
     if not width or not height:
         raise InvalidImage(BROKEN)
-    if width * height > MOST_PIXELS:
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise InvalidImage(TOO_LARGE)
     return width, height
 
