@@ -148,6 +148,11 @@ async def test_every_error_that_was_met_is_documented(app: RunningApp, document:
         ("post", "/auth/verify-email"): await app.http.post("/auth/verify-email", json={"token": "none"}),
         ("delete", "/auth/sessions/{session_id}"): await app.http.delete("/auth/sessions/none", headers=ada),
         ("get", "/items/{item_id}"): await app.http.get("/items/9", headers=ada),
+        ("post", "/files/upload"): await app.http.post("/files/upload", content=b"{}", headers=ada),
+        ("get", "/files/{file_id}/content"): await app.http.get("/files/9/content", headers=ada),
+        ("get", "/files/{file_id}/shared"): await app.http.get(
+            "/files/9/shared", params={"expires": "1", "signature": "none"}
+        ),
     }
 
     for (method, path), response in met.items():
