@@ -12,8 +12,8 @@ from domain.events import ContentAbandoned
 
 CLAIM_GRACE: Final = timedelta(hours=1)
 """How long an upload may take from its claim, when all bytes have come, to its file. One that takes longer fails."""
-STAGED_GRACE: Final = timedelta(hours=24)
-"""How long bytes may stay staged. No upload goes on for so long."""
+STAGED_GRACE: Final = timedelta(hours=48)
+"""How long bytes may stay staged: longer than a resumable upload lives, and any other goes on."""
 BATCH: Final = 500
 """Hashes that are looked up at once."""
 

@@ -35,6 +35,7 @@ from application import (
     mail,
     mailed_tokens,
     passwords,
+    resumable,
     sessions,
     sweeping,
     thumbnails,
@@ -114,6 +115,18 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 def _blobs(settings: Settings) -> BlobStore:
+    if settings.storage_backend == "s3":
+        from adapters.storage.s3 import S3BlobStore
+
+        assert settings.s3_bucket is not None  # the settings see to it
+        secret = settings.s3_secret_access_key
+        return S3BlobStore(
+            settings.s3_bucket,
+            region=settings.s3_region,
+            endpoint_url=settings.s3_endpoint_url,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret else None,
+        )
     from adapters.storage.disk import DiskBlobStore
 
     return DiskBlobStore(settings.data_dir / "files")
@@ -258,6 +271,10 @@ class Container(DeclarativeContainer):
     delete_file = Singleton(files.DeleteFile, begin)
     create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
     open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+    create_upload = Singleton(resumable.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
+    get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
+    receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
+    terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
 
     # Images
     max_image = settings.provided.max_image_bytes
@@ -282,11 +299,19 @@ class Container(DeclarativeContainer):
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
+        remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
+        sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1), "sweep_blobs": timedelta(hours=1)})
+    schedules = Object(
+        {
+            "sweep_expired": timedelta(hours=1),
+            "sweep_blobs": timedelta(hours=1),
+            "sweep_resumable_uploads": timedelta(hours=1),
+        }
+    )
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`

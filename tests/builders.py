@@ -26,6 +26,14 @@ from application.passwords import ChangePassword, ConfirmPassword, ForgotPasswor
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
 from application.ports.storage import Staged
+from application.resumable import (
+    CreateResumableUpload,
+    GetResumableUpload,
+    ReceiveUpload,
+    RemoveUploadsOfUser,
+    SweepResumableUploads,
+    TerminateUpload,
+)
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
 from application.thumbnails import MakeThumbnail, OpenThumbnail
@@ -217,6 +225,24 @@ class World:
         return OpenThumbnail(self.store, self.blob_store, make)
 
     @property
+    def create_upload(self) -> CreateResumableUpload:
+        return CreateResumableUpload(self.store.begin, self.secrets, self.clock, MAX_UPLOAD_BYTES, QUOTA_BYTES)
+
+    @property
+    def get_upload(self) -> GetResumableUpload:
+        return GetResumableUpload(self.store, self.clock)
+
+    @property
+    def receive_upload(self) -> ReceiveUpload:
+        return ReceiveUpload(
+            self.store, self.store.begin, self.get_upload, self.blob_store, self.keep_drafts, QUOTA_BYTES
+        )
+
+    @property
+    def terminate_upload(self) -> TerminateUpload:
+        return TerminateUpload(self.store.begin, self.blob_store, self.clock)
+
+    @property
     def delete_file(self) -> DeleteFile:
         return DeleteFile(self.store.begin)
 
@@ -242,8 +268,10 @@ class World:
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "remove_files_of_user": RemoveFilesOfUser(self.store.begin),
+            "remove_uploads_of_user": RemoveUploadsOfUser(self.store.begin, self.blob_store),
             "collect_blob": collect_blob,
             "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
+            "sweep_resumable_uploads": SweepResumableUploads(self.store.begin, self.blob_store, self.clock),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -14,13 +14,24 @@ from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_
 from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
+from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
 from adapters.persistence.statements import Statement
 from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Thumbnails, Users
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Files,
+    Items,
+    MailedTokens,
+    ResumableUploads,
+    Sessions,
+    Thumbnails,
+    Users,
+)
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
@@ -29,6 +40,7 @@ from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 
@@ -45,6 +57,7 @@ class SqlWork:
         self.items: Items = SqlItems(transaction)
         self.files: Files = SqlFiles(transaction)
         self.blobs: Blobs = SqlBlobs(transaction)
+        self.resumable_uploads: ResumableUploads = SqlResumableUploads(transaction)
         self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.answers: Answers = SqlAnswers(transaction)
         self.announced: list[NewJob] = []
@@ -114,6 +127,12 @@ class SqlReads:
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        return await find_upload(self._database, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        return await parts_of(self._database, upload_id)
 
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         return await find_thumbnail(self._database, source, fits)

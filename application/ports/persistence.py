@@ -12,6 +12,7 @@ from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId
 
@@ -148,6 +149,41 @@ class Blobs(Protocol):
         """
 
 
+class ResumableUploads(Protocol):
+    """The uploads that are sent in several requests, inside a transaction, with their parts.
+
+    `get` keeps others from changing the upload until it ends. Whoever also asks `Files.used_by` does that first.
+    """
+
+    async def add(self, upload: ResumableUpload) -> None:
+        """Store a new upload. Its owner can't be deleted until this transaction ends.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, upload_id: str) -> tuple[ResumableUpload, int]:
+        """With the number of its parts. Raises `UploadNotFound`."""
+
+    async def save(self, upload: ResumableUpload) -> None:
+        """Write its offset and what became of it back."""
+
+    async def add_parts(self, upload_id: str, parts: Sequence[UploadPart]) -> None: ...
+
+    async def remove_parts(self, upload_id: str) -> None: ...
+
+    async def received_by(self, owner_id: int) -> int:
+        """The bytes that the unfinished uploads of that user take."""
+
+    async def delete(self, upload_id: str) -> Sequence[UploadPart]:
+        """Remove it; the parts it had."""
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads of that user; how many there were, and the parts they had."""
+
+    async def sweep(self, created_before: datetime, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads created at that time or earlier; likewise."""
+
+
 class Thumbnails(Protocol):
     """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
 
@@ -191,6 +227,7 @@ class Work(Protocol):
     items: Items
     files: Files
     blobs: Blobs
+    resumable_uploads: ResumableUploads
     thumbnails: Thumbnails
     answers: Answers
 
@@ -241,6 +278,12 @@ class Reads(Protocol):
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        """Raises `UploadNotFound`."""
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        """The parts of that upload in their order."""
 
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         """The thumbnail of these bytes, if it was made."""

@@ -28,6 +28,7 @@ from domain.errors import (
     Unavailable,
     UnsupportedType,
 )
+from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 
 STATUS: Final[Mapping[type[Refusal], int]] = {
@@ -41,10 +42,14 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
+    ChecksumMismatch: 460,
     Unavailable: 503,
     StorageFull: 507,
 }
 """What each kind of refusal is in HTTP."""
+
+PHRASES: Final[Mapping[int, str]] = {460: "Checksum Mismatch"}
+"""Of statuses that are not registered: this one is tus's own."""
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed"}
 """The codes of errors that the framework finds by itself."""
@@ -118,7 +123,7 @@ def error_response(
     if PROBLEM in request.headers.get("accept", ""):
         body: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": PHRASES.get(status) or HTTPStatus(status).phrase,
             "status": status,
             "detail": message,
             "instance": path,
@@ -173,8 +178,18 @@ async def _failed(request: Request, error: Exception) -> Response:
     return error_response(request, error.status_code, code, message, headers=headers)
 
 
+HANDLERS: Final = {Refusal: _refused, RequestValidationError: _invalid, HTTPException: _failed}
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """What the app answers when this is raised; anything that it knows no answer to is raised again."""
+    for kind, handle in HANDLERS.items():
+        if isinstance(error, kind):
+            return await handle(request, error)
+    raise error
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make the app answer every refusal and every error that the framework raises in the one shape."""
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _failed)
+    for kind, handle in HANDLERS.items():
+        app.add_exception_handler(kind, handle)

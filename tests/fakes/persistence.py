@@ -8,7 +8,18 @@ from datetime import datetime
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, Sessions, Thumbnails, Users, Work
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Files,
+    Items,
+    MailedTokens,
+    ResumableUploads,
+    Sessions,
+    Thumbnails,
+    Users,
+    Work,
+)
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
@@ -18,6 +29,7 @@ from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
@@ -27,6 +39,7 @@ from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
+from tests.fakes.resumable import InMemoryResumableUploads, found_upload
 
 
 class InMemoryWork:
@@ -42,6 +55,7 @@ class InMemoryWork:
         self.items: Items = InMemoryItems(self.tables)
         self.files: Files = InMemoryFiles(self.tables)
         self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
         self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
 
@@ -193,6 +207,14 @@ class InMemoryStore:
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         await self._answer()
         return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        await self._answer()
+        return found_upload(self._tables, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        await self._answer()
+        return self._tables.upload_parts.get(upload_id, ())
 
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         await self._answer()

@@ -11,6 +11,7 @@ from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
@@ -29,6 +30,8 @@ class Tables:
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
+    uploads: dict[str, ResumableUpload] = field(default_factory=dict)
+    upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
     """By their source and the square that they fit."""
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -46,6 +49,8 @@ class Tables:
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
+            {key: replace(upload) for key, upload in self.uploads.items()},
+            dict(self.upload_parts),
             dict(self.thumbnails),
             self.user_ids,
             self.item_ids,

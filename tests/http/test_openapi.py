@@ -124,7 +124,11 @@ async def test_what_every_call_of_its_kind_can_answer_is_there(document: dict[st
         }
         expected = {(431, "headers_too_large"), (500, "internal_error")}
         if "requestBody" in operation:
-            expected |= {(400, "malformed_body"), (413, "body_too_large"), (415, "unsupported_media_type")}
+            expected |= {(400, "malformed_body"), (415, "unsupported_media_type")}
+            if (
+                "application/offset+octet-stream" not in operation["requestBody"]["content"]
+            ):  # which has a limit of its own
+                expected |= {(413, "body_too_large")}
         if "requestBody" in operation or "parameters" in operation:
             expected |= {(422, "validation_error")}
         if "security" in operation:
