@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
-from hashlib import sha256 as new_sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import obstore
@@ -14,6 +13,8 @@ from obstore.store import S3Store
 
 from adapters.storage.blocks import blocks
 from adapters.storage.names import checked_hash, checked_key, new_key
+from adapters.storage.s3_parts import Digest, Feed, with_first
+from adapters.storage.s3_unfinished import UnfinishedUploads
 from application.ports.storage import BlobMissing, Staged, StorageFull
 from domain.errors import Unavailable
 
@@ -51,8 +52,8 @@ class S3BlobStore:
     """Keeps blobs in `bucket`, which must be there, in constant memory: about 30 MB for each upload under way.
 
     Without `endpoint_url` the service is Amazon's; without a key, requests are signed in the role of the machine. An
-    upload that fails or is given up aborts what it has sent; what a process that died had sent of a large one is left
-    to the bucket's own rule for incomplete multipart uploads.
+    upload that fails or is given up aborts what it has sent. What a process that died had sent of a large one is swept;
+    without a key, it is left to the bucket's own rule for incomplete multipart uploads.
     """
 
     def __init__(
@@ -64,11 +65,12 @@ class S3BlobStore:
         access_key_id: str | None = None,
         secret_access_key: str | None = None,
     ) -> None:
-        def key() -> "S3Credential":
-            assert access_key_id is not None
-            assert secret_access_key is not None
-            return {"access_key_id": access_key_id, "secret_access_key": secret_access_key, "expires_at": None}
-
+        own_key: S3Credential | None = None
+        self._unfinished: UnfinishedUploads | None = None
+        if access_key_id and secret_access_key:
+            own_key = {"access_key_id": access_key_id, "secret_access_key": secret_access_key, "expires_at": None}
+            address = endpoint_url or f"https://s3.{region}.amazonaws.com"
+            self._unfinished = UnfinishedUploads(address, bucket, region, access_key_id, secret_access_key)
         self._store = S3Store(
             bucket,
             config={
@@ -78,19 +80,19 @@ class S3BlobStore:
             },
             client_options={**CLIENT, "allow_http": (endpoint_url or "").startswith("http://")},
             retry_config=RETRIES,
-            credential_provider=key if access_key_id else None,
+            credential_provider=(lambda: own_key) if own_key else None,
         )
         self._undoing: set[asyncio.Task[None]] = set()
 
     async def stage(self, chunks: AsyncIterable[bytes]) -> Staged:
         """What is smaller than a part goes in one request, anything else as a multipart upload."""
-        key, digest = new_key(), _Digest()
+        key, digest = new_key(), Digest()
         parts = digest.of(blocks(chunks, PART))
         first = await anext(parts)
         if len(first) < PART:
             await self._put_whole(_staged(key), first)
         else:
-            await self._put_parts(_staged(key), _with_first(first, parts))
+            await self._put_parts(_staged(key), with_first(first, parts))
         return Staged(key, digest.sha256, digest.size)
 
     async def keep(self, staged: Staged) -> None:
@@ -125,6 +127,8 @@ class S3BlobStore:
                 if each["last_modified"] < before:
                     await self._delete(each["path"])
                     removed += 1
+        if self._unfinished is not None:
+            removed += await self._unfinished.abort("staging/", before)
         return removed
 
     async def ping(self) -> None:
@@ -147,7 +151,7 @@ class S3BlobStore:
     async def _put_parts(self, path: str, parts: AsyncIterable[bytes]) -> None:
         """The parts are taken in the caller's task and sent from another: an upload is only aborted by what it is
         fed with, and that must happen also when the caller is cancelled."""
-        feed = _Feed()
+        feed = Feed()
         sending = asyncio.ensure_future(
             obstore.put_async(self._store, path, feed.given(), chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
         )
@@ -211,62 +215,6 @@ def _blob(sha256: str) -> str:
 
 def _staged(key: str) -> str:
     return f"staging/{checked_key(key)}"
-
-
-class _Digest:
-    """Size and hash of what passes."""
-
-    def __init__(self) -> None:
-        self._hash = new_sha256()
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    async def of(self, blocks: AsyncIterable[list[bytes]]) -> AsyncIterator[bytes]:
-        """Each block joined, and hashed in a thread."""
-        async for block in blocks:
-            part = await asyncio.to_thread(self._pass, block)
-            self.size += len(part)
-            yield part
-
-    def _pass(self, block: list[bytes]) -> bytes:
-        part = b"".join(block)
-        self._hash.update(part)
-        return part
-
-
-class _Feed:
-    """Parts on their way from the task that has them to the one that sends them, one at a time."""
-
-    def __init__(self) -> None:
-        self._parts: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(1)
-
-    async def give(self, part: bytes | None) -> None:
-        """Return when there was room for it; None is the end."""
-        await self._parts.put(part)
-
-    def fail(self) -> None:
-        """Give up: whoever takes the parts gets an error in place of the next one."""
-        self.drain()
-        self._parts.put_nowait(ConnectionAbortedError("the upload was given up"))
-
-    def drain(self) -> None:
-        while not self._parts.empty():
-            self._parts.get_nowait()
-
-    async def given(self) -> AsyncIterator[bytes]:
-        while (part := await self._parts.get()) is not None:
-            if isinstance(part, Exception):
-                raise part
-            yield part
-
-
-async def _with_first(first: bytes, parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for part in parts:
-        yield part
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
 
 from adapters.storage import s3
 from adapters.storage.s3 import PART, S3BlobStore
+from adapters.storage.s3_unfinished import UnfinishedUploads
 from application.ports.storage import BlobStore, StorageFull
 from domain.errors import Unavailable
 from tests.contracts.blobs import CONTENT, CONTENT_SHA256, all_of, in_chunks, kept, s3_blobs
@@ -120,6 +122,41 @@ async def test_what_is_too_large_to_be_copied_at_once_is_kept_all_the_same(
 
     assert await all_of(s3_blobs(moto, bucket).read(staged.sha256)) == content
     assert moto.names_in(bucket) == {f"blobs/{sha256(content).hexdigest()}"}
+
+
+@pytest.mark.parametrize("name", ["moto", "rclone"])
+async def test_a_sweep_aborts_what_a_process_that_was_killed_had_sent(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    server: S3Server = request.getfixturevalue(name)
+    bucket = server.new_bucket()
+    blobs, client = s3_blobs(server, bucket), server.client
+    for number in range(3):
+        key = f"staging/{number:032x}"
+        upload = client.create_multipart_upload(Bucket=bucket, Key=key)
+        part = {"UploadId": upload["UploadId"], "PartNumber": 1, "Body": bytes(PART)}
+        client.upload_part(Bucket=bucket, Key=key, **part)
+    await kept(blobs)
+
+    if name == "rclone":  # moto doesn't remember when they were begun
+        assert await blobs.sweep(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert await blobs.sweep(datetime.now(UTC) + timedelta(hours=1)) == 3
+    assert server.names_in(bucket) == {f"blobs/{CONTENT_SHA256}"}
+
+
+async def test_a_sweep_needs_a_service_that_answers(rclone: S3Server) -> None:
+    wrong = s3_blobs(rclone, rclone.new_bucket(), secret_access_key="short-and-wrong")
+    for answer in (
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n<",
+        b"",
+    ):
+        async with service(answer) as url:
+            unfinished = UnfinishedUploads(url, "files", "x", "key", "secret")
+            with pytest.raises(Unavailable):
+                await unfinished.abort("staging/", datetime.now(UTC))
+    with pytest.raises(Unavailable):
+        await wrong._unfinished.abort("staging/", datetime.now(UTC))  # type: ignore[union-attr]
 
 
 async def test_who_is_cancelled_again_while_an_upload_is_aborted_still_leaves_nothing(moto: S3Server) -> None:

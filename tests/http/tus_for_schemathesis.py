@@ -2,6 +2,6 @@
 
 import schemathesis
 
-from entrypoints.http.resumable import OFFSET_OCTETS
+from entrypoints.http.tus import OFFSET_OCTETS
 
 schemathesis.serializer.alias(OFFSET_OCTETS, "application/octet-stream")
