@@ -55,6 +55,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
         await container.partner().close()
         await container.throttle().close()
         container.hasher().close()
+        container.pictures().close()
         await database.close()
 
 

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, files, items, mail, operations, pages, partner, resumable, users
+from entrypoints.http import auth, files, images, items, mail, operations, pages, partner, resumable, users
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
@@ -27,6 +27,7 @@ IN_API = (
     users.router,
     auth.router,
     items.router,
+    images.router,
     resumable.router,  # and /files/resumable before /files/{file_id}
     files.router,
     mail.router,

@@ -26,6 +26,7 @@ from domain.errors import (
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
+    UnsupportedType,
     UpstreamError,
 )
 from domain.resumable import ChecksumMismatch
@@ -39,6 +40,7 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     Conflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
+    UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
     UpstreamError: 502,

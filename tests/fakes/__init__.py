@@ -1,5 +1,6 @@
 """Honest fakes: what the ports promise, in memory. They pass the contract suites."""
 
+from tests.fakes.images import PretendedImages
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.partner import FakePartner
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
@@ -16,6 +17,7 @@ __all__ = [
     "InMemoryJobs",
     "InMemoryStore",
     "PlainHasher",
+    "PretendedImages",
     "RecordingMailer",
     "SequentialSecrets",
     "SettableClock",

@@ -10,7 +10,7 @@ import pytest
 from application.collecting import CLAIM_GRACE, STAGED_GRACE
 from application.ports.persistence import Work
 from application.ports.storage import Staged, StorageFull
-from application.uploads import Draft, KeepDrafts, Upload
+from application.uploads import Draft, KeepDrafts, KeepStaged, Upload
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
 from domain.files import File, FileTooLarge, InvalidFilename, QuotaExceeded
@@ -232,7 +232,8 @@ class TestInterrupted:
                 await world.handlers["sweep_blobs"](a_job())
 
         slow = Slow(world.clock, staged=world.blob_store.staged, blobs=world.blob_store.blobs)
-        keep_drafts = KeepDrafts(world.store.begin, slow, world.secrets, world.clock, QUOTA_BYTES)
+        keep_staged = KeepStaged(world.store.begin, slow, world.secrets, world.clock)
+        keep_drafts = KeepDrafts(keep_staged, world.clock, QUOTA_BYTES)
         with pytest.raises(Unavailable):
             await keep_drafts(ada.user.id, [draft])
         assert await nothing_is_left(world, ada)
