@@ -18,11 +18,15 @@ from domain.events import (
     ItemUpdated,
     PasswordChanged,
     PasswordResetRequested,
+    TaskStarted,
+    TaskUpdated,
     UserDeleted,
     UserPinged,
     UserRegistered,
     VerificationRequested,
 )
+
+RUN_TASK: Final = "run_task"
 
 REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     UserRegistered: ["mail_verification"],
@@ -32,13 +36,16 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
     UserPinged: ["record_activity"],
-    UserDeleted: ["remove_items_of_user"],
+    UserDeleted: ["remove_items_of_user", "remove_tasks_of_user"],
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],
+    TaskStarted: [RUN_TASK],
+    TaskUpdated: [],
 }
 
 
 def jobs_for(event: Event) -> list[NewJob]:
-    """The jobs that the event causes."""
-    return [NewJob(kind=kind, payload=asdict(event)) for kind in REACTIONS[type(event)]]
+    """The jobs that the event causes. That of a task can be found by the task's id."""
+    key = event.task_id if isinstance(event, TaskStarted) else None
+    return [NewJob(kind=kind, payload=asdict(event), dedupe_key=key) for kind in REACTIONS[type(event)]]

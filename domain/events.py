@@ -72,6 +72,22 @@ class ItemDeleted:
     owner_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """Somebody wants it done; a worker takes it up."""
+
+    task_id: str
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated:
+    """It began, went on, or ended. While it goes on, this is announced about once a second at most."""
+
+    task_id: str
+    owner_id: int
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -84,4 +100,6 @@ Event = (
     | ItemCreated
     | ItemUpdated
     | ItemDeleted
+    | TaskStarted
+    | TaskUpdated
 )

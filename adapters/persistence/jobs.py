@@ -57,6 +57,8 @@ CLAIM: Final = Statement(
     .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
 )
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
+# Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
+HOLD: Final = Statement(select(col(JobRow.id)).where(_MINE).with_for_update(read=True, key_share=True))
 FINISH: Final = Statement(delete(JobRow).where(_MINE))
 PUT_BACK: Final = Statement(
     update(JobRow)
@@ -117,6 +119,16 @@ async def write_down(transaction: Transaction, job: NewJob) -> None:
     )
 
 
+def _fence(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
+
+
+async def hold(transaction: Transaction, job: Job) -> None:
+    """Keep the job from others until this transaction ends. Raises `LeaseLost`."""
+    if await transaction.first(HOLD, **_fence(job)) is None:
+        raise LeaseLost
+
+
 class SqlJobQueue:
     """Implements `JobQueue`."""
 
@@ -150,9 +162,8 @@ class SqlJobQueue:
         await self._say_of(job, BURY, error=error)
 
     async def _say_of(self, job: Job, statement: Statement, **values: Any) -> None:
-        fence = {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
         async with self._database.transaction() as transaction:
-            changed = await transaction.run(statement, **fence, **values)
+            changed = await transaction.run(statement, **_fence(job), **values)
         if not changed:
             raise LeaseLost
 

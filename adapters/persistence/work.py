@@ -9,22 +9,26 @@ from sqlalchemy import literal, select
 
 from adapters.persistence.answers import SqlAnswers, find_answer
 from adapters.persistence.database import JOBS, Database, Transaction
+from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
-from adapters.persistence.jobs import write_down
+from adapters.persistence.jobs import hold, write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
 from adapters.persistence.statements import Statement
+from adapters.persistence.tasks import SqlTasks, find_task, page_of_tasks
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
-from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users
+from application.ports.jobs import Job, NewJob
+from application.ports.persistence import Answers, Imports, Items, MailedTokens, Sessions, Tasks, Users
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.idempotency import KeptAnswer
+from domain.imports import Import
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.sessions import Session
+from domain.tasks import Task
 from domain.users import Actor, Email, User, UserId, UserNotFound
 
 PING: Final = Statement(select(literal(1)))
@@ -38,11 +42,17 @@ class SqlWork:
         self.sessions: Sessions = SqlSessions(transaction)
         self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
         self.items: Items = SqlItems(transaction)
+        self.tasks: Tasks = SqlTasks(transaction)
+        self.imports: Imports = SqlImports(transaction)
         self.answers: Answers = SqlAnswers(transaction)
+        self._transaction = transaction
         self.announced: list[NewJob] = []
 
     def announce(self, event: Event) -> None:
         self.announced += jobs_for(event)
+
+    async def hold(self, job: Job) -> None:
+        await hold(self._transaction, job)
 
 
 @asynccontextmanager
@@ -91,6 +101,15 @@ class SqlReads:
 
     async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
         return await page_of_items(self._database, owner_id, request, sort=sort, words=words)
+
+    async def task(self, task_id: str) -> Task:
+        return await find_task(self._database, task_id)
+
+    async def tasks(self, owner_id: int, request: PageRequest) -> Page[Task]:
+        return await page_of_tasks(self._database, owner_id, request)
+
+    async def import_of(self, file_id: int) -> Import:
+        return await find_import(self._database, file_id)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)
