@@ -113,6 +113,8 @@ class Worker:
                 self._report(job, "lost")
                 return
             failure = RuntimeError("the handler gave up by itself") if doing.cancelled() else doing.exception()
+            if isinstance(failure, LeaseLost):
+                raise failure
             self._report(job, await self._conclude(job, failure))
         except asyncio.CancelledError:
             doing.cancel()

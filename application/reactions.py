@@ -10,9 +10,12 @@ from typing import Final
 
 from application.ports.jobs import NewJob
 from domain.events import (
+    ContentAbandoned,
     EmailChanged,
     EmailChangeRequested,
     Event,
+    FileCreated,
+    FileDeleted,
     ItemCreated,
     ItemDeleted,
     ItemUpdated,
@@ -40,6 +43,9 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],
+    FileCreated: [],
+    FileDeleted: [],
+    ContentAbandoned: [],
     TaskStarted: [RUN_TASK],
     TaskUpdated: [],
 }

@@ -73,6 +73,26 @@ class ItemDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class FileCreated:
+    file_id: int
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    file_id: int
+    owner_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAbandoned:
+    """An upload claimed bytes of this hash and came to nothing."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskStarted:
     """Somebody wants it done; a worker takes it up."""
 
@@ -100,6 +120,9 @@ Event = (
     | ItemCreated
     | ItemUpdated
     | ItemDeleted
+    | FileCreated
+    | FileDeleted
+    | ContentAbandoned
     | TaskStarted
     | TaskUpdated
 )

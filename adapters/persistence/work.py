@@ -8,7 +8,9 @@ from typing import Final
 from sqlalchemy import literal, select
 
 from adapters.persistence.answers import SqlAnswers, find_answer
+from adapters.persistence.blobs import SqlBlobs, unused_blobs
 from adapters.persistence.database import JOBS, Database, Transaction
+from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
 from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import hold, write_down
@@ -19,9 +21,20 @@ from adapters.persistence.tasks import SqlTasks, find_task, page_of_tasks
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
-from application.ports.persistence import Answers, Imports, Items, MailedTokens, Sessions, Tasks, Users
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Files,
+    Imports,
+    Items,
+    MailedTokens,
+    Sessions,
+    Tasks,
+    Users,
+)
 from application.reactions import jobs_for
 from domain.events import Event
+from domain.files import File
 from domain.idempotency import KeptAnswer
 from domain.imports import Import
 from domain.items import Item, ItemSort
@@ -42,6 +55,8 @@ class SqlWork:
         self.sessions: Sessions = SqlSessions(transaction)
         self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
         self.items: Items = SqlItems(transaction)
+        self.files: Files = SqlFiles(transaction)
+        self.blobs: Blobs = SqlBlobs(transaction)
         self.tasks: Tasks = SqlTasks(transaction)
         self.imports: Imports = SqlImports(transaction)
         self.answers: Answers = SqlAnswers(transaction)
@@ -101,6 +116,21 @@ class SqlReads:
 
     async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
         return await page_of_items(self._database, owner_id, request, sort=sort, words=words)
+
+    async def file(self, file_id: int) -> File:
+        return await find_file(self._database, file_id)
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        return await find_newest(self._database, owner_id, filename)
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        return await page_of_files(self._database, owner_id, request)
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        return await bytes_used_by(self._database, owner_id)
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
 
     async def task(self, task_id: str) -> Task:
         return await find_task(self._database, task_id)

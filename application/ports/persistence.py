@@ -7,6 +7,7 @@ from typing import Protocol
 
 from application.ports.jobs import Job
 from domain.events import Event
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.imports import Import
 from domain.items import Item, ItemSort
@@ -108,6 +109,49 @@ class Items(Protocol):
         """Remove up to `limit` items of that user; how many there were."""
 
 
+class Files(Protocol):
+    """The files, inside a transaction. `get` keeps others from changing the row until it ends."""
+
+    async def used_by(self, owner_id: int) -> int:
+        """The bytes that the files of that user take. Until this transaction ends, nobody else who asks gets an
+        answer: of several uploads at once, each counts those before it.
+
+        Raises `InvalidAccessToken` if the user is gone.
+        """
+
+    async def add(self, file: File) -> File:
+        """Store a new file and give it its id. Its owner can't be deleted until this transaction ends, and its bytes
+        must be claimed.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, file_id: int) -> File:
+        """Raises `FileNotFound`."""
+
+    async def delete(self, file_id: int) -> None: ...
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> Sequence[File]:
+        """Remove up to `limit` files of that user; which those were."""
+
+
+class Blobs(Protocol):
+    """Which bytes the store has, and who is about to use them, inside a transaction."""
+
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        """Note that these bytes are about to be used. Waits for one who is just collecting some of them."""
+
+    async def release(self, claims: Sequence[Claim]) -> int:
+        """Remove the claims; how many of them were still there."""
+
+    async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
+        """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
+        transaction ends, nobody can claim them.
+
+        Older claims are what an upload that died left behind.
+        """
+
+
 class Tasks(Protocol):
     """The tasks, inside a transaction. `get` keeps others from changing the row until it ends."""
 
@@ -167,6 +211,8 @@ class Work(Protocol):
     sessions: Sessions
     mailed_tokens: MailedTokens
     items: Items
+    files: Files
+    blobs: Blobs
     tasks: Tasks
     imports: Imports
     answers: Answers
@@ -209,6 +255,21 @@ class Reads(Protocol):
 
     async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
         """The items of that user; each of the words is in the title or the description, in any case."""
+
+    async def file(self, file_id: int) -> File:
+        """Raises `FileNotFound`."""
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        """That user's newest file of that name. Raises `FileNotFound`."""
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        """The files of that user, newest first."""
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        """What the files of that user take together."""
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
 
     async def task(self, task_id: str) -> Task:
         """Raises `TaskNotFound`."""

@@ -69,6 +69,14 @@ class InMemoryJobs:
         self._added.set()
         self._changed.set()
 
+    def hold(self, job: Job) -> None:
+        """What a transaction that holds the job asks. Raises `LeaseLost`."""
+        self._held(job)
+
+    def will_be_done(self, key: str) -> bool:
+        """Whether there is a job with that dedupe key which is not dead."""
+        return any(row.dedupe_key == key and row.state != "dead" for row in self._rows.values())
+
     async def settled(self) -> None:
         """Return when no job is being done, and none that is there could be done now."""
         async with asyncio.timeout(60):

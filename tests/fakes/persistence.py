@@ -7,35 +7,56 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from application.ports.clock import Clock, request_id
-from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users, Work
+from application.ports.jobs import Job, NewJob
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Files,
+    Imports,
+    Items,
+    MailedTokens,
+    Sessions,
+    Tasks,
+    Users,
+    Work,
+)
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
+from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
+from domain.imports import Import
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task, TaskNotFound
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
+from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
+from tests.fakes.tasks import InMemoryImports, InMemoryTasks, page_of_tasks
 
 
 class InMemoryWork:
     """One `Work`: on copies, which take the place of what was there when it commits."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(self, tables: Tables, clock: Clock, queue: InMemoryJobs) -> None:
         self._tables: Tables | None = tables
+        self._queue = queue
         self.announced: list[Event] = []
         self.jobs: list[tuple[NewJob, str | None]] = []
         self.users: Users = InMemoryUsers(self.tables, clock)
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
+        self.files: Files = InMemoryFiles(self.tables)
+        self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.tasks: Tasks = InMemoryTasks(self.tables, queue)
+        self.imports: Imports = InMemoryImports(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
@@ -48,6 +69,9 @@ class InMemoryWork:
         self.tables()
         self.announced.append(event)
         self.jobs += [(job, request_id.get()) for job in jobs_for(event)]
+
+    async def hold(self, job: Job) -> None:
+        self._queue.hold(job)
 
     def end(self) -> None:
         self._tables = None
@@ -70,7 +94,7 @@ class InMemoryStore:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         await self._take_turns()
-        work = InMemoryWork(self._tables.copy(), self.clock)
+        work = InMemoryWork(self._tables.copy(), self.clock, self.jobs)
         token = transactions.holder.set(asyncio.current_task())
         try:
             yield work
@@ -162,9 +186,59 @@ class InMemoryStore:
             [item for item in self._tables.items.values() if item.owner_id == owner_id], request, sort, words
         )
 
+    async def file(self, file_id: int) -> File:
+        await self._answer()
+        if file_id not in self._tables.files:
+            raise FileNotFound
+        return replace(self._tables.files[file_id])
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        await self._answer()
+        for file in owned(self._tables, owner_id):
+            if file.filename == filename:
+                return file
+        raise FileNotFound
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        await self._answer()
+        return page_of_files(owned(self._tables, owner_id), request)
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        await self._answer()
+        return bytes_of(owned(self._tables, owner_id))
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        await self._answer()
+        return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
+
+    async def task(self, task_id: str) -> Task:
+        await self._answer()
+        if task_id not in self._tables.tasks:
+            raise TaskNotFound
+        return replace(self._tables.tasks[task_id])
+
+    async def tasks(self, owner_id: int, request: PageRequest) -> Page[Task]:
+        await self._answer()
+        return page_of_tasks(self._tables, owner_id, request)
+
+    async def import_of(self, file_id: int) -> Import:
+        await self._answer()
+        state = self._tables.imports.get(file_id, Import(file_id=file_id))
+        return replace(state, errors=[*state.errors])
+
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
         return self._tables.answers.get((user_id, key))
+
+    @property
+    def blobs(self) -> Sequence[str]:
+        """The hashes of all bytes that are accounted for, in order."""
+        return sorted(self._tables.blobs)
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """All claims that are kept, old ones too."""
+        return list(self._tables.claims.values())
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

@@ -6,10 +6,13 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.imports import Import
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
 
@@ -23,8 +26,16 @@ class Tables:
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
     answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
+    files: dict[int, File] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+    """The size of what is stored under a hash."""
+    claims: dict[str, Claim] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    imports: dict[int, Import] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    file_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    task_numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -34,8 +45,15 @@ class Tables:
             {key: replace(token) for key, token in self.mailed_tokens.items()},
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
+            {key: replace(file) for key, file in self.files.items()},
+            dict(self.blobs),
+            dict(self.claims),
+            {key: replace(task) for key, task in self.tasks.items()},
+            {key: replace(state, errors=[*state.errors]) for key, state in self.imports.items()},
             self.user_ids,
             self.item_ids,
+            self.file_ids,
+            self.task_numbers,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:
