@@ -27,7 +27,8 @@ from application import email_addresses, idempotency, items, mail, mailed_tokens
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
-from entrypoints.health import Check, NotReady, Readiness, writable
+from application.ports.storage import BlobStore
+from entrypoints.health import Check, NotReady, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 
@@ -95,8 +96,14 @@ def _mailer(settings: Settings) -> Mailer:
     return ConsoleMailer(writer)
 
 
+def _blobs(settings: Settings) -> BlobStore:
+    from adapters.storage.disk import DiskBlobStore
+
+    return DiskBlobStore(settings.data_dir / "files")
+
+
 def _checks(
-    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
+    settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
         revision = await database.schema_revision()
@@ -108,7 +115,7 @@ def _checks(
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": partial(writable, settings.data_dir),
+        "storage": blobs.ping,
         "jobs": queue_answers,
     }
 
@@ -167,6 +174,7 @@ class Container(DeclarativeContainer):
     breached = Singleton(BreachedPasswordList)
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
+    blobs = Singleton(_blobs, settings)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -235,7 +243,7 @@ class Container(DeclarativeContainer):
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
-    checks = Singleton(_checks, settings, database, job_queue, throttle)
+    checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
     schema_head = Singleton(head)

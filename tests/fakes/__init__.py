@@ -4,11 +4,13 @@ from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
 from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
 from tests.fakes.persistence import InMemoryStore
+from tests.fakes.storage import InMemoryBlobStore
 
 __all__ = [
     "CountingThrottle",
     "FakeTokens",
     "FixedBreachedPasswords",
+    "InMemoryBlobStore",
     "InMemoryJobs",
     "InMemoryStore",
     "PlainHasher",
