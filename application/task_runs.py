@@ -35,23 +35,27 @@ class Run:
     _told_at: datetime | None = None
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[tuple[Work, Task]]:
-        """A transaction for what the task brings about, and for the task itself, which is saved at its end.
+    async def within(self, work: Work) -> AsyncIterator[Task]:
+        """The task, in a transaction that brings something about; it is saved at the end of the block.
 
-        The job is held meanwhile, so a worker that was thought dead can't write beside the one that took over. Raises
-        `LeaseLost`, `TaskEnded` or `TaskNotFound`.
+        The job is held until the commit, so a worker that was thought dead can't write beside the one that took over.
+        Raises `LeaseLost`, `TaskEnded` or `TaskNotFound`.
         """
-        async with self.begin() as work:
-            await work.hold(self.job)
-            task = await work.tasks.get(self.task.id)
-            task.must_go_on()
-            yield work, task
-            await work.tasks.save(task)
-            if tells := task.has_ended or self.is_time_to_tell:
-                work.announce(TaskUpdated(task.id, task.owner_id))
-        self.task = task
-        if tells:
+        await work.hold(self.job)
+        task = await work.tasks.get(self.task.id)
+        task.must_go_on()
+        yield task
+        await work.tasks.save(task)
+        if task.has_ended or self.is_time_to_tell:
+            work.announce(TaskUpdated(task.id, task.owner_id))
             self._told_at = self.clock.now()
+        self.task = task
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[tuple[Work, Task]]:
+        """As `within`, in a transaction of its own."""
+        async with self.begin() as work, self.within(work) as task:
+            yield work, task
 
     @property
     def is_time_to_tell(self) -> bool:

@@ -34,6 +34,7 @@ TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
+    {"name": "tasks", "description": "Work that outlives the request: started, looked at, cancelled."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
 
