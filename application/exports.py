@@ -1,27 +1,31 @@
 """Exporting an account: all that is a person's own, in a zip."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from application.ports.clock import Clock
 from application.ports.persistence import Reads, Work
-from application.ports.storage import BlobMissing, BlobStore
+from application.ports.storage import BlobStore
 from application.task_runs import Run
 from application.uploads import Draft, KeepDrafts, StageUpload
 from application.zips import Entry, zipped
 from domain.files import File
 from domain.items import Item, ItemSort
-from domain.pages import Key, PageRequest
+from domain.pages import Key, Page, PageRequest
+from domain.tasks import TaskKind
 from domain.users import User
 
 PAGE: Final = 500
 """Rows that are read at once."""
 BYTES_OF_ITEM: Final = 300
 """About what an item takes, beside the bytes of the files: for the progress."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -61,7 +65,7 @@ class ExportAccount:
         items = await self.reads.items(owner, PageRequest(limit=1), sort=ItemSort.OLDEST, words=())
         expected = (items.total or 0) * BYTES_OF_ITEM + await self.reads.bytes_used_by(owner)
         done = _Done(run, expected)
-        staged = await self.stage(owner, zipped(self._entries(user, done)), limit=self.stage.quota)
+        staged = await self.stage(owner, zipped(self._entries(user, done)), limit=sys.maxsize)
         draft = Draft(f"account-{self.clock.now():%Y-%m-%d}.zip", "application/zip", staged)
 
         async def complete(work: Work, files: Sequence[File]) -> None:
@@ -74,10 +78,17 @@ class ExportAccount:
 
     async def _entries(self, user: User, done: _Done) -> AsyncIterator[Entry]:
         now = self.clock.now()
-        yield Entry("profile.json", now, _whole(_json(profile(user))))
+        yield Entry("profile.json", now, _whole(_json(profile(user)).encode()))
         yield Entry("items.json", now, self._items(user, done))
-        async for file in self._files(user):
-            yield Entry(f"files/{file.id}-{file.filename}", file.created_at, self._content(file, done))
+        earlier = await self._earlier_exports(user)
+        async for file in _all(lambda request: self.reads.files(user.id, request)):
+            if file.id not in earlier:
+                yield Entry(f"files/{file.id}-{file.filename}", file.created_at, self._content(file, done))
+
+    async def _earlier_exports(self, user: User) -> set[int]:
+        """Files that are exports themselves: each would hold all before it."""
+        tasks = [task async for task in _all(lambda request: self.reads.tasks(user.id, request))]
+        return {task.result["file_id"] for task in tasks if task.kind is TaskKind.EXPORT_ACCOUNT and task.result}
 
     @asynccontextmanager
     async def _items(self, user: User, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -85,39 +96,31 @@ class ExportAccount:
 
     async def _json_of_items(self, user: User, done: _Done) -> AsyncIterator[bytes]:
         """An array, in pieces."""
-        before = b"["
-        after: Key | None = None
-        while True:
-            page = await self.reads.items(
-                user.id, PageRequest(limit=PAGE, after=after), sort=ItemSort.OLDEST, words=()
-            )
-            pieces = []
-            for item in page.items:
-                pieces += [before, b"\n", _json(as_exported(item))]
-                before = b","
-            yield b"".join(pieces)
-            done.items += len(page.items)
-            await done.add(len(page.items) * BYTES_OF_ITEM)
-            after = page.next_key
-            if after is None:
-                break
-        yield b"[]\n" if before == b"[" else b"\n]\n"
-
-    async def _files(self, user: User) -> AsyncIterator[File]:
-        after: Key | None = None
-        while True:
-            page = await self.reads.files(user.id, PageRequest(limit=PAGE, after=after))
-            for file in page.items:
-                yield file
-            after = page.next_key
-            if after is None:
-                return
+        before = "[\n"
+        async for item in _all(lambda request: self.reads.items(user.id, request, sort=ItemSort.OLDEST, words=())):
+            yield (before + _json(as_exported(item))).encode()
+            before = ",\n"
+            done.items += 1
+            await done.add(BYTES_OF_ITEM)
+        yield b"[]\n" if done.items == 0 else b"\n]\n"
 
     @asynccontextmanager
     async def _content(self, file: File, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self.storage.read(file.sha256) as pieces:
             yield _counted(pieces, done)
         done.files += 1
+
+
+async def _all(page_of: Callable[[PageRequest], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+    """Every row of a list, which is read page by page."""
+    after: Key | None = None
+    while True:
+        page = await page_of(PageRequest(limit=PAGE, after=after))
+        for row in page.items:
+            yield row
+        after = page.next_key
+        if after is None:
+            return
 
 
 async def _counted(pieces: AsyncIterator[bytes], done: _Done) -> AsyncIterator[bytes]:
@@ -157,5 +160,5 @@ def as_exported(item: Item) -> dict[str, Any]:
     }
 
 
-def _json(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, ensure_ascii=False, default=datetime.isoformat).encode()
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, default=datetime.isoformat)

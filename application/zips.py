@@ -4,10 +4,12 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from application.ports.storage import BlobMissing
 
 LEVEL: Final = 1
 """Of 1 to 9: most of what is packed is packed already, or short."""
@@ -44,11 +46,15 @@ class _Outlet(io.RawIOBase):
 
 
 async def zipped(entries: AsyncIterable[Entry]) -> AsyncIterator[bytes]:
-    """The zip of these entries, piece by piece. Raises what their contents raise."""
+    """The zip of these entries, piece by piece, without those whose bytes are gone when they are opened."""
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as packed:
         async for entry in entries:
-            async with entry.content as pieces:
+            async with AsyncExitStack() as stack:
+                try:
+                    pieces = await stack.enter_async_context(entry.content)
+                except BlobMissing:
+                    continue
                 info = zipfile.ZipInfo(entry.name, entry.at.astimezone(UTC).timetuple()[:6])
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o600 << 16

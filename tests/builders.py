@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.blobs import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.exports import ExportAccount
+from application.files import RemoveFilesOfUser
+from application.imports import ImportItems
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
@@ -24,6 +28,9 @@ from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
+from application.task_runs import RunTask
+from application.tasks import RemoveTasksOfUser, SettleTasks, StartTask
+from application.uploads import KeepDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
 from domain.passwords import Password
 from domain.users import Actor, Email, User
@@ -31,6 +38,7 @@ from tests.fakes import (
     CountingThrottle,
     FakeTokens,
     FixedBreachedPasswords,
+    InMemoryBlobStore,
     InMemoryStore,
     PlainHasher,
     RecordingMailer,
@@ -44,6 +52,8 @@ ANOTHER_PASSWORD: Final = "Battery-Staple-2"
 LAPTOP: Final = Device(ip="192.0.2.1", user_agent="Firefox")
 PHONE: Final = Device(ip="192.0.2.2", user_agent="Safari")
 SESSION_LIFETIME: Final = timedelta(days=30)
+MAX_UPLOAD_BYTES: Final = 1000
+QUOTA_BYTES: Final = 2500
 
 
 def a_user(email: str = "ada@example.org", *, password: str = PASSWORD, **changes: Any) -> User:
@@ -79,6 +89,10 @@ class World:
     @cached_property
     def store(self) -> InMemoryStore:
         return InMemoryStore(self.clock)
+
+    @cached_property
+    def blob_store(self) -> InMemoryBlobStore:
+        return InMemoryBlobStore(self.clock)
 
     @cached_property
     def throttle(self) -> CountingThrottle:
@@ -166,8 +180,39 @@ class World:
         return ChangeEmail(self.store.begin, self.redeem)
 
     @property
+    def stage_upload(self) -> StageUpload:
+        return StageUpload(self.store, self.blob_store, QUOTA_BYTES)
+
+    @property
+    def keep_drafts(self) -> KeepDrafts:
+        return KeepDrafts(self.store.begin, self.blob_store, self.secrets, self.clock, QUOTA_BYTES)
+
+    @property
+    def store_files(self) -> StoreFiles:
+        return StoreFiles(self.stage_upload, self.keep_drafts, self.blob_store, MAX_UPLOAD_BYTES)
+
+    @property
+    def start_task(self) -> StartTask:
+        return StartTask(self.store.begin, self.store, self.secrets, self.clock)
+
+    @property
+    def run_task(self) -> RunTask:
+        return RunTask(
+            self.store.begin,
+            self.store,
+            self.clock,
+            {
+                "export_account": ExportAccount(
+                    self.store, self.blob_store, self.stage_upload, self.keep_drafts, self.clock
+                ),
+                "import_items": ImportItems(self.store, self.blob_store, self.clock),
+            },
+        )
+
+    @property
     def handlers(self) -> Mapping[str, Handler]:
         """The handler of each kind of job, as the container has them."""
+        collect_blob = CollectBlob(self.store.begin, self.blob_store, self.clock)
         mail_link = MailLink(self.store.begin, self.secrets, self.mailer, self.clock)
         return {
             "mail_verification": MailVerification(self.store, mail_link),
@@ -179,6 +224,12 @@ class World:
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
+            "remove_files_of_user": RemoveFilesOfUser(self.store.begin),
+            "collect_blob": collect_blob,
+            "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
+            "remove_tasks_of_user": RemoveTasksOfUser(self.store.begin),
+            "run_task": self.run_task,
+            "settle_tasks": SettleTasks(self.store.begin, self.clock),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -25,6 +25,9 @@ CLAIM: Final = Statement(
 )
 RELEASE: Final = Statement(delete(BlobClaimRow).where(col(BlobClaimRow.id) == bindparam("claim_id")))
 LOCK: Final = Statement(select(literal(1)).where(col(BlobRow.sha256) == bindparam("hash")).with_for_update())
+SHARE: Final = Statement(
+    select(literal(1)).where(col(BlobRow.sha256) == bindparam("hash")).with_for_update(read=True, key_share=True)
+)
 
 _USED: Final = or_(
     exists().where(col(FileRow.sha256) == col(BlobRow.sha256)),
@@ -57,7 +60,11 @@ class SqlBlobs:
             await self._transaction.run(CLAIM, id=claim.id, sha256=claim.sha256, claimed_at=claim.claimed_at)
 
     async def release(self, claims: Sequence[Claim]) -> int:
-        return sum([await self._transaction.run(RELEASE, claim_id=claim.id) for claim in claims])
+        released = 0
+        for claim in sorted(claims, key=lambda claim: claim.sha256):
+            await self._transaction.first(SHARE, hash=claim.sha256)  # as whoever collects does: the bytes come first
+            released += await self._transaction.run(RELEASE, claim_id=claim.id)
+        return released
 
     async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
         if await self._transaction.first(LOCK, hash=sha256) is None:

@@ -142,7 +142,8 @@ class Blobs(Protocol):
         """Note that these bytes are about to be used. Waits for one who is just collecting some of them."""
 
     async def release(self, claims: Sequence[Claim]) -> int:
-        """Remove the claims; how many of them were still there."""
+        """Remove the claims; how many of them were still there. Until this transaction ends, their bytes can't be
+        forgotten."""
 
     async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
         """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
