@@ -22,6 +22,8 @@ from domain.users import User
 
 PAGE: Final = 500
 """Rows that are read at once."""
+PIECE: Final = 32 * 1024
+"""Characters of JSON that are packed at once."""
 BYTES_OF_ITEM: Final = 300
 """About what an item takes, beside the bytes of the files: for the progress."""
 
@@ -38,9 +40,10 @@ class _Done:
     items: int = 0
     files: int = 0
 
-    async def add(self, size: int) -> None:
+    async def add(self, size: int, *, items: int = 0) -> None:
         """Say so, at most once a second. Raises as `Run.writing` does."""
         self.bytes += size
+        self.items += items
         message = f"{self.items} items and {self.files} files are packed"
         await self.run.advance(100 * self.bytes / max(1, self.expected), message)
 
@@ -96,13 +99,15 @@ class ExportAccount:
 
     async def _json_of_items(self, user: User, done: _Done) -> AsyncIterator[bytes]:
         """An array, in pieces."""
-        before = "[\n"
+        before, piece, count = "[\n", "", 0
         async for item in _all(lambda request: self.reads.items(user.id, request, sort=ItemSort.OLDEST, words=())):
-            yield (before + _json(as_exported(item))).encode()
-            before = ",\n"
-            done.items += 1
-            await done.add(BYTES_OF_ITEM)
-        yield b"[]\n" if done.items == 0 else b"\n]\n"
+            piece, before, count = piece + before + _json(as_exported(item)), ",\n", count + 1
+            if len(piece) >= PIECE:
+                yield piece.encode()
+                await done.add(count * BYTES_OF_ITEM, items=count)
+                piece, count = "", 0
+        yield (piece + ("[]\n" if before == "[\n" else "\n]\n")).encode()
+        await done.add(count * BYTES_OF_ITEM, items=count)
 
     @asynccontextmanager
     async def _content(self, file: File, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:

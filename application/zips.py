@@ -13,8 +13,8 @@ from application.ports.storage import BlobMissing
 
 LEVEL: Final = 1
 """Of 1 to 9: most of what is packed is packed already, or short."""
-FIRST_YEAR: Final = 1980
-"""A zip knows no earlier one."""
+SMALL: Final = 64 * 1024
+"""Bytes: packing them takes a millisecond, which is not worth the way to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,10 @@ async def zipped(entries: AsyncIterable[Entry]) -> AsyncIterator[bytes]:
                 info.external_attr = 0o600 << 16
                 with packed.open(info, "w", force_zip64=True) as target:
                     async for piece in pieces:
-                        await asyncio.to_thread(target.write, piece)
+                        if len(piece) > SMALL:
+                            await asyncio.to_thread(target.write, piece)
+                        else:
+                            target.write(piece)
                         if written := outlet.taken():
                             yield written
     yield outlet.taken()

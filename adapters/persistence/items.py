@@ -34,9 +34,7 @@ ADD: Final = Statement(
     .returning(col(ItemRow.id))
 )
 HOLD_OWNER: Final = Statement(
-    select(col(UserRow.id))
-    .where(col(UserRow.id) == bindparam("owner_id"))
-    .with_for_update(read=True, key_share=True)
+    select(col(UserRow.id)).where(col(UserRow.id) == bindparam("owner_id")).with_for_update(read=True, key_share=True)
 )
 ADD_HELD: Final = Statement(
     insert(ItemRow).values({name: bindparam(name) for name in (*WRITTEN, "search")}).returning(col(ItemRow.id))

@@ -111,9 +111,7 @@ async def list_tasks(
 
 
 @router.get("/{task_id}", responses=errors(*SIGNED_IN, TaskNotFound, validated=True))
-async def get_task(
-    task_id: Text, actor: CurrentActor, get: Annotated[GetTask, use("get_task")]
-) -> TaskResponse:
+async def get_task(task_id: Text, actor: CurrentActor, get: Annotated[GetTask, use("get_task")]) -> TaskResponse:
     """How one of one's own tasks stands."""
     return TaskResponse.of(await get(actor, task_id))
 

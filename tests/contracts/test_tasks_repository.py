@@ -46,9 +46,7 @@ async def has_file(store: Store, owner: User) -> File:
     now = store.clock.now()
     async with store.begin() as work:
         await work.blobs.claim([Claim("claim", SHA256, 1, now)])
-        file = File(
-            filename="a.csv", content_type="text/csv", size=1, sha256=SHA256, owner_id=owner.id, created_at=now
-        )
+        file = File(filename="a.csv", content_type="text/csv", size=1, sha256=SHA256, owner_id=owner.id, created_at=now)
         return await work.files.add(file)
 
 
