@@ -23,7 +23,21 @@ from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
-from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application import (
+    collecting,
+    email_addresses,
+    files,
+    idempotency,
+    items,
+    links,
+    mail,
+    mailed_tokens,
+    passwords,
+    sessions,
+    sweeping,
+    uploads,
+    users,
+)
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
@@ -225,6 +239,21 @@ class Container(DeclarativeContainer):
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
 
+    # Files
+    quota = settings.provided.storage_quota_bytes
+    max_upload = settings.provided.max_upload_bytes
+    stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
+    keep_drafts = Singleton(uploads.KeepDrafts, begin, blobs, secrets, clock, quota)
+    store_files = Singleton(uploads.StoreFiles, stage_upload, keep_drafts, blobs, max_upload)
+    get_file = Singleton(files.GetFile, reads)
+    list_files = Singleton(files.ListFiles, reads)
+    open_file = Singleton(files.OpenFile, reads, blobs)
+    open_newest = Singleton(files.OpenNewest, reads, blobs)
+    delete_file = Singleton(files.DeleteFile, begin)
+    create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
+    open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+    collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -237,9 +266,12 @@ class Container(DeclarativeContainer):
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
+        remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
+        collect_blob=collect_blob,
+        sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1)})
+    schedules = Object({"sweep_expired": timedelta(hours=1), "sweep_blobs": timedelta(hours=1)})
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`

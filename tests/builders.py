@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
-from application.blobs import CollectBlob, SweepBlobs
+from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.exports import ExportAccount
-from application.files import RemoveFilesOfUser
+from application.files import DeleteFile, RemoveFilesOfUser
 from application.imports import ImportItems
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
@@ -26,12 +26,14 @@ from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
+from application.ports.storage import Staged
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
 from application.task_runs import RunTask
 from application.tasks import RemoveTasksOfUser, SettleTasks, StartTask
 from application.uploads import KeepDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
+from domain.files import Claim
 from domain.passwords import Password
 from domain.users import Actor, Email, User
 from tests.fakes import (
@@ -208,6 +210,16 @@ class World:
                 "import_items": ImportItems(self.store, self.blob_store, self.clock),
             },
         )
+
+    @property
+    def delete_file(self) -> DeleteFile:
+        return DeleteFile(self.store.begin)
+
+    async def claim(self, staged: Staged) -> None:
+        """As an upload does that dies then."""
+        async with self.store.begin() as work:
+            claim = Claim(self.secrets.new_id(), staged.sha256, staged.size, self.clock.now())
+            await work.blobs.claim([claim])
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
