@@ -57,7 +57,7 @@ class ExportAccount:
     """
 
     reads: Reads
-    storage: BlobStore
+    store: BlobStore
     stage: StageUpload
     keep_drafts: KeepDrafts
     clock: Clock
@@ -111,7 +111,7 @@ class ExportAccount:
 
     @asynccontextmanager
     async def _content(self, file: File, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with self.storage.read(file.sha256) as pieces:
+        async with self.store.read(file.sha256) as pieces:
             yield _counted(pieces, done)
         done.files += 1
 

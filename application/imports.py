@@ -52,7 +52,7 @@ class ImportItems:
     """
 
     reads: Reads
-    storage: BlobStore
+    store: BlobStore
     clock: Clock
 
     async def __call__(self, run: Run) -> None:
@@ -72,7 +72,7 @@ class ImportItems:
 
     async def _go_on(self, run: Run, file: File, state: Import) -> None:
         batch = _Batch(state.position, state.position, state.line)
-        async with self.storage.read(file.sha256, start=min(state.position, file.size)) as pieces:
+        async with self.store.read(file.sha256, start=min(state.position, file.size)) as pieces:
             rows = _rows(pieces, state.position, state.line)
             if state.position == 0:
                 header = await anext(rows, None)

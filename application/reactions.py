@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from application.ports.jobs import NewJob
+from application.ports.jobs import RUN_TASK, NewJob
 from domain.events import (
     ContentAbandoned,
     EmailChanged,
@@ -28,8 +28,6 @@ from domain.events import (
     UserRegistered,
     VerificationRequested,
 )
-
-RUN_TASK: Final = "run_task"
 
 REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     UserRegistered: ["mail_verification"],

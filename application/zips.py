@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import zipfile
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -47,6 +46,8 @@ class _Outlet(io.RawIOBase):
 
 async def zipped(entries: AsyncIterable[Entry]) -> AsyncIterator[bytes]:
     """The zip of these entries, piece by piece, without those whose bytes are gone when they are opened."""
+    import zipfile  # takes a while to load
+
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as packed:
         async for entry in entries:

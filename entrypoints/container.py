@@ -26,8 +26,10 @@ from adapters.security.signing_keys import SigningKeys
 from application import (
     collecting,
     email_addresses,
+    exports,
     files,
     idempotency,
+    imports,
     items,
     links,
     mail,
@@ -35,6 +37,8 @@ from application import (
     passwords,
     sessions,
     sweeping,
+    task_runs,
+    tasks,
     uploads,
     users,
 )
@@ -254,6 +258,16 @@ class Container(DeclarativeContainer):
     open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
+    # Tasks, by their kinds
+    start_task = Singleton(tasks.StartTask, begin, reads, secrets, clock)
+    get_task = Singleton(tasks.GetTask, reads)
+    list_tasks = Singleton(tasks.ListTasks, reads)
+    cancel_task = Singleton(tasks.CancelTask, begin, clock)
+    task_kinds = Dict(
+        export_account=Singleton(exports.ExportAccount, reads, blobs, stage_upload, keep_drafts, clock),
+        import_items=Singleton(imports.ImportItems, reads, blobs, clock),
+    )
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -269,9 +283,18 @@ class Container(DeclarativeContainer):
         remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
+        run_task=Singleton(task_runs.RunTask, begin, reads, clock, task_kinds),
+        remove_tasks_of_user=Singleton(tasks.RemoveTasksOfUser, begin),
+        settle_tasks=Singleton(tasks.SettleTasks, begin, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1), "sweep_blobs": timedelta(hours=1)})
+    schedules = Object(
+        {
+            "sweep_expired": timedelta(hours=1),
+            "sweep_blobs": timedelta(hours=1),
+            "settle_tasks": timedelta(minutes=1),
+        }
+    )
     worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`

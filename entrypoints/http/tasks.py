@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Body, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from application.tasks import CancelTask, GetTask, ListTasks, StartTask
 from domain.files import FileNotFound
@@ -30,20 +32,38 @@ class ImportParams(RequestModel):
     file_id: Annotated[int, Field(ge=1, le=GREATEST_ID, description="A CSV file of one's own.")]
 
 
-class ExportAccountBody(RequestModel):
-    kind: Literal["export_account"]
-    params: NoParams = NoParams()
+PARAMS: Final[Mapping[TaskKind, type[RequestModel]]] = {
+    TaskKind.EXPORT_ACCOUNT: NoParams,
+    TaskKind.IMPORT_ITEMS: ImportParams,
+}
+"""What each kind of task is told."""
+
+EXAMPLE: Final = {"kind": "import_items", "params": {"file_id": 1}}
 
 
-class ImportItemsBody(RequestModel):
-    kind: Literal["import_items"]
-    params: ImportParams
+class TaskBody(RequestModel):
+    kind: Literal["export_account", "import_items"]
+    params: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Which params go with which kind."""
+        return {"title": cls.__name__, "oneOf": list(map(_schema_of, PARAMS)), "examples": [EXAMPLE]}
+
+    def checked_params(self) -> dict[str, Any]:
+        """Raises a 422 for what this kind of task doesn't take."""
+        try:
+            return PARAMS[TaskKind(self.kind)].model_validate(self.params).model_dump()
+        except ValidationError as error:
+            errors = [{**one, "loc": ("body", "params", *one["loc"])} for one in error.errors()]
+            raise RequestValidationError(errors) from None
 
 
-TaskBody = Annotated[
-    ExportAccountBody | ImportItemsBody,
-    Body(discriminator="kind", examples=[{"kind": "import_items", "params": {"file_id": 1}}]),
-]
+def _schema_of(kind: TaskKind) -> dict[str, Any]:
+    params = PARAMS[kind].model_json_schema()
+    required = ["kind", "params"] if params.get("required") else ["kind"]
+    properties = {"kind": {"type": "string", "const": kind.value}, "params": params}
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 class TaskStartedResponse(BaseModel):
@@ -97,7 +117,7 @@ async def start_task(
         started = TaskStartedResponse(task_id=task.id, status=task.status)
         return Response(started.model_dump_json(), 202, media_type="application/json")
 
-    kind, params = TaskKind(body.kind), body.params.model_dump()
+    kind, params = TaskKind(body.kind), body.checked_params()
     return await once(lambda keep: start(actor, kind, params, keep=keep), answer)
 
 

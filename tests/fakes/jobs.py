@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from application.ports.clock import request_id
-from application.ports.jobs import Job, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobRecord, LeaseLost, NewJob, QueueFigures
 from domain.errors import Unavailable
 
 
@@ -84,10 +84,11 @@ class InMemoryJobs:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         self._must_be_available()
         self._added.clear()
-        due = self._due()[:limit]
+        due = [row for row in self._due() if row.kind != RUN_TASK][:limit]
+        due += [row for row in self._due() if row.kind == RUN_TASK][: limit if lasting is None else lasting]
         for row in due:
             row.state, row.owner, row.attempt = "running", owner, row.attempt + 1
             row.due_at = self._now() + lease.total_seconds()
