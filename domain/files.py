@@ -51,7 +51,7 @@ class QuotaExceeded(TooLarge):
     message = "There is not enough room left in your storage. Delete some files first"
 
 
-class InvalidFilename(Invalid):
+class InvalidFilename(Invalid, ValueError):
     code = "invalid_filename"
     message = "The file needs a name"
 

@@ -11,16 +11,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, operations, pages, tasks, users
+from entrypoints.http import auth, files, items, operations, pages, tasks, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
-DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
+DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router, tasks.router)
+IN_API = (users.router, auth.router, items.router, files.router, tasks.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from application.ports.clock import request_id
+from application.ports.storage import StorageFull
 from domain.errors import (
     Conflict,
     Forbidden,
@@ -21,6 +22,7 @@ from domain.errors import (
     NotFound,
     PreconditionFailed,
     Refusal,
+    TooLarge,
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
@@ -34,9 +36,11 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
+    TooLarge: 413,
     Invalid: 422,
     TooManyAttempts: 429,
     Unavailable: 503,
+    StorageFull: 507,
 }
 """What each kind of refusal is in HTTP."""
 
@@ -61,8 +65,8 @@ LONGEST_FIELD: Final = 100
 class RequestError(HTTPException):
     """A request that can't be taken as it is, found before any use case is asked."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, message)
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
         self.code = code
 
 
@@ -135,8 +139,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     errors = []
     if isinstance(error, Invalid):
-        errors = [FieldError(field="body", message=error.message, type=error.code)]
-    return error_response(request, status_of(type(error)), error.code, error.message, errors=errors, headers=headers)
+        errors = [FieldError(field="body", message=str(error), type=error.code)]
+    return error_response(request, status_of(type(error)), error.code, str(error), errors=errors, headers=headers)
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
