@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from application.ports.clock import request_id
+from application.ports.jobs import RUN_TASK
 from application.uploads import Upload
 from domain.errors import Unavailable
 from domain.events import PasswordChanged
@@ -34,14 +35,14 @@ from tests.postgres_server import PostgresServer
 from tests.running_app import settings_for
 
 IS_LONG: Final = os.environ.get("PORTICO_FAULTS") == "long"
-IMPORTS: Final = 200 if IS_LONG else 60
-MAILS: Final = 200 if IS_LONG else 140
-MOST_ROWS: Final = 6000 if IS_LONG else 1000
+IMPORTS: Final = 200 if IS_LONG else 40
+MAILS: Final = 200 if IS_LONG else 40
+MOST_ROWS: Final = 4000
 WORKERS: Final = 2
-KILLS: Final = 60 if IS_LONG else 5
+KILLS: Final = 50 if IS_LONG else 5
 CRASHES: Final = 20 if IS_LONG else 3
-PAUSE: Final = (0.0, 1.5)
-"""Seconds between two faults, from a worker's being up."""
+PAUSE: Final = 0.3
+"""Seconds, at most, from when work is seen to be under way to the fault."""
 DEADLINE: Final = 600.0 if IS_LONG else 90.0
 
 
@@ -57,28 +58,38 @@ class Load:
     mails: list[str] = field(default_factory=list)
     """The ids of the requests that cause them."""
 
-    async def cause(self, dice: random.Random) -> None:
-        """Start every import, and cause every mail."""
-        for number in range(IMPORTS):
-            async with self.container.begin()() as work:
-                user = await work.users.add(a_user(f"user{number}@example.org"))
-            self.users.append(user)
-            actor = Actor(user, "a session")
-            content = "title,description\n"
-            self.titles[user.id] = []
-            for row in range(dice.randint(1, MOST_ROWS)):
-                is_good = dice.random() < 0.9
-                content += f'"{row}",of {number}\n' if is_good else f",of {number}\n"
-                self.titles[user.id] += [str(row)] if is_good else []
-            (file,) = await self.container.store_files()(actor, _uploads(content))
-            start = self.container.start_task()
-            self.tasks.append(await start(actor, TaskKind.IMPORT_ITEMS, {"file_id": file.id}))
-        for number in range(MAILS):
-            self.mails.append(f"mail-{number}")
+    async def cause(self, dice: random.Random, share: float) -> None:
+        """Start this share of the imports, and cause as many of the mails."""
+        for _ in range(round(IMPORTS * share)):
+            await self._start_import(dice)
+        for _ in range(round(MAILS * share)):
+            self.mails.append(f"mail-{len(self.mails)}")
             token = request_id.set(self.mails[-1])
             async with self.container.begin()() as work:
                 work.announce(PasswordChanged(dice.choice(self.users).id))
             request_id.reset(token)
+
+    async def _start_import(self, dice: random.Random) -> None:
+        number = len(self.users)
+        async with self.container.begin()() as work:
+            user = await work.users.add(a_user(f"user{number}@example.org"))
+        self.users.append(user)
+        actor = Actor(user, "a session")
+        content = "title,description\n"
+        self.titles[user.id] = []
+        for row in range(dice.randint(1, MOST_ROWS)):
+            is_good = dice.random() < 0.9
+            content += f'"{row}",of {number}\n' if is_good else f",of {number}\n"
+            self.titles[user.id] += [str(row)] if is_good else []
+        (file,) = await self.container.store_files()(actor, _uploads(content))
+        start = self.container.start_task()
+        self.tasks.append(await start(actor, TaskKind.IMPORT_ITEMS, {"file_id": file.id}))
+
+    async def is_under_way(self) -> bool:
+        """Whether a worker is at an import, or there is none left."""
+        jobs = await self.container.job_queue().list_jobs(state=None, limit=1000)
+        states = {job.state for job in jobs if job.kind == RUN_TASK}
+        return "running" in states or not states
 
     async def is_done(self) -> bool:
         """Whether all is done, as far as the queue knows."""
@@ -121,13 +132,11 @@ async def _uploads(content: str) -> AsyncIterator[Upload]:
 
 
 @asynccontextmanager
-async def loaded(data: Path, database: dict[str, str], dice: random.Random) -> AsyncIterator[Load]:
+async def loaded(data: Path, database: dict[str, str]) -> AsyncIterator[Load]:
     named = {"database_url": url} if (url := database.get("DATABASE_URL")) else {}
     container = Container(settings=settings_for(data, **named))
     async with running(container, with_worker=False):
-        load = Load(container)
-        await load.cause(dice)
-        yield load
+        yield Load(container)
 
 
 @asynccontextmanager
@@ -147,6 +156,13 @@ def a_seed() -> int:
     return int(os.environ.get("PORTICO_SEED") or secrets.randbelow(2**32))
 
 
+async def a_bad_moment(load: Load, dice: random.Random, share: float) -> None:
+    """Some more work, and the time until somebody is in the middle of it."""
+    await load.cause(dice, share)
+    await comes_true(load.is_under_way, DEADLINE)
+    await asyncio.sleep(dice.uniform(0, PAUSE))
+
+
 async def all_of_it(load: Load, processes: Sequence[Process], mails: MailServer) -> None:
     """Return once all is done. The errors of the workers are shown if it isn't in time."""
     try:
@@ -163,11 +179,11 @@ async def test_workers_that_are_killed_do_everything_once(database: dict[str, st
     dice = random.Random(seed)
     async with (
         smtp_server(tls="none") as mails,
-        loaded(data, database, dice) as load,
+        loaded(data, database) as load,
         workers(data, {**database, **mail_through(mails)}) as (processes, start_another),
     ):
         for _ in range(KILLS):
-            await asyncio.sleep(dice.uniform(*PAUSE))
+            await a_bad_moment(load, dice, 1 / KILLS)
             victim = dice.choice([process for process in processes if process.process.returncode is None])
             victim.kill()
             await victim.exit_status()
@@ -187,11 +203,11 @@ async def test_a_database_that_crashes_loses_nothing_and_doubles_nothing(
     await asyncio.to_thread(_migrate, database["DATABASE_URL"])
     async with (
         smtp_server(tls="none") as mails,
-        loaded(data, database, dice) as load,
+        loaded(data, database) as load,
         workers(data, {**database, **mail_through(mails)}) as (processes, _),
     ):
         for _ in range(CRASHES):
-            await asyncio.sleep(dice.uniform(*PAUSE))
+            await a_bad_moment(load, dice, 1 / CRASHES)
             await asyncio.to_thread(own_postgres.stop_immediately)
             await asyncio.sleep(dice.uniform(0, 1))
             await asyncio.to_thread(own_postgres.start)

@@ -83,10 +83,14 @@ class TestStarting:
     async def test_a_task_started_twice_under_one_key_is_one(self, world: World) -> None:
         ada = await an_actor(world)
         once = DoOnce(world.store.begin, world.store, world.clock)
-        first, second = [
-            await once(Attempt(ada.user.id, "key", "print"), lambda keep: start(world, ada, keep), lambda task: task.id)
-            for _ in range(2)
-        ]
+
+        async def start_under(keep: Keep[Task]) -> Task:
+            return await start(world, ada, keep)
+
+        def the_id(task: Task) -> str:
+            return task.id
+
+        first, second = [await once(Attempt(ada.user.id, "key", "print"), start_under, the_id) for _ in range(2)]
         assert (first[0], second[1]) == (second[0], True)
         assert len((await ListTasks(world.store)(ada, PageRequest())).items) == 1
 
