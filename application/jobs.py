@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from application.ports.clock import request_id
-from application.ports.jobs import Job, JobQueue, LeaseLost, NewJob, PermanentFailure
+from application.ports.jobs import RUN_TASK, Job, JobQueue, LeaseLost, NewJob, PermanentFailure
 from domain.errors import Unavailable
 
 LEASE: Final = timedelta(seconds=15)
@@ -20,6 +20,8 @@ HEARTBEAT: Final = LEASE / 3
 POLL: Final = timedelta(seconds=5)
 """How often to look for work when nothing wakes the worker: what was put back, or left by a worker that died."""
 CONCURRENCY: Final = 16
+MOST_LASTING: Final = 4
+"""How many of those jobs that may last for hours a worker does at once, beside the others."""
 GRACE: Final = timedelta(seconds=20)
 """How long the jobs under way may go on once the worker has been told to stop; then they go back to the queue."""
 RETRY_DELAYS: Final = tuple(timedelta(seconds=min(4**n, 86_400)) for n in range(1, 10))
@@ -48,7 +50,8 @@ class Worker:
     lease: timedelta = LEASE
     heartbeat: timedelta = HEARTBEAT
     poll: timedelta = POLL
-    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+    _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    """What is being done, and of which kind it is."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then let what is under way finish, or put it back."""
@@ -69,12 +72,14 @@ class Worker:
 
     async def _take_up(self, stopping: asyncio.Task[bool]) -> None:
         """Start as many jobs as there are, and hands for them; rest if there are none."""
-        jobs = await self.queue.claim(self.name, limit=CONCURRENCY - len(self._under_way), lease=self.lease)
+        lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
+        free, free_for_lasting = CONCURRENCY - len(self._under_way) + lasting, MOST_LASTING - lasting
+        jobs = await self.queue.claim(self.name, limit=free, lease=self.lease, lasting=free_for_lasting)
         for job in jobs:
             task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-        if not jobs or len(self._under_way) >= CONCURRENCY:
+            self._under_way[task] = job.kind
+            task.add_done_callback(self._under_way.pop)
+        if not jobs or self._is_short_of_hands():
             await self._rest(stopping)
 
     async def _schedule(self) -> bool:
@@ -83,14 +88,16 @@ class Worker:
         return True
 
     async def _rest(self, stopping: asyncio.Task[bool]) -> None:
-        """Wait until there may be something to do: for a free hand if there is none, else for news of the queue."""
-        if len(self._under_way) >= CONCURRENCY:
-            await asyncio.wait([stopping, *self._under_way], return_when=asyncio.FIRST_COMPLETED)
-            return
+        """Wait until there may be something to do: news of the queue, or a hand that is free again."""
+        hands = list(self._under_way) if self._is_short_of_hands() else []
         news = asyncio.create_task(self.queue.wait(self.poll))
-        await asyncio.wait([stopping, news], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, news, *hands], return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
         await asyncio.gather(news, return_exceptions=True)
+
+    def _is_short_of_hands(self) -> bool:
+        lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
+        return lasting >= MOST_LASTING or len(self._under_way) - lasting >= CONCURRENCY
 
     async def _wind_up(self) -> None:
         if self._under_way:
@@ -113,6 +120,8 @@ class Worker:
                 self._report(job, "lost")
                 return
             failure = RuntimeError("the handler gave up by itself") if doing.cancelled() else doing.exception()
+            if isinstance(failure, LeaseLost):
+                raise failure
             self._report(job, await self._conclude(job, failure))
         except asyncio.CancelledError:
             doing.cancel()

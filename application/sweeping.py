@@ -8,6 +8,7 @@ from typing import Final
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
+from domain import tasks
 from domain.idempotency import KEPT
 
 BATCH: Final = 500
@@ -30,16 +31,21 @@ async def _sweep_answers(work: Work, _: datetime) -> int:
     return await work.answers.sweep(KEPT, limit=BATCH)
 
 
+async def _sweep_tasks(work: Work, now: datetime) -> int:
+    return await work.tasks.sweep(now - tasks.KEPT, limit=BATCH)
+
+
 SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (
     _sweep_sessions,
     _sweep_mailed_tokens,
     _sweep_answers,
+    _sweep_tasks,
 )
 
 
 @dataclass(frozen=True)
 class SweepExpired:
-    """Remove expired sessions, refresh tokens, mailed tokens and kept answers, in batches."""
+    """Remove expired sessions, refresh tokens, mailed tokens, kept answers and tasks that ended, in batches."""
 
     begin: Begin
     clock: Clock

@@ -101,6 +101,22 @@ class ContentAbandoned:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """Somebody wants it done; a worker takes it up."""
+
+    task_id: str
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated:
+    """It began, went on, or ended. While it goes on, this is announced about once a second at most."""
+
+    task_id: str
+    owner_id: int
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -117,4 +133,6 @@ Event = (
     | FileCreated
     | FileDeleted
     | ContentAbandoned
+    | TaskStarted
+    | TaskUpdated
 )

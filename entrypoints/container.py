@@ -30,9 +30,11 @@ from adapters.security.signing_keys import SigningKeys
 from application import (
     collecting,
     email_addresses,
+    exports,
     files,
     idempotency,
     images,
+    imports,
     items,
     links,
     mail,
@@ -41,6 +43,8 @@ from application import (
     resumable,
     sessions,
     sweeping,
+    task_runs,
+    tasks,
     thumbnails,
     uploads,
     users,
@@ -355,6 +359,16 @@ class Container(DeclarativeContainer):
     # Collecting
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
+    # Tasks, by their kinds
+    start_task = Singleton(tasks.StartTask, begin, reads, secrets, clock)
+    get_task = Singleton(tasks.GetTask, reads)
+    list_tasks = Singleton(tasks.ListTasks, reads)
+    cancel_task = Singleton(tasks.CancelTask, begin, clock)
+    task_kinds = Dict(
+        export_account=Singleton(exports.ExportAccount, reads, blobs, stage_upload, keep_drafts, clock),
+        import_items=Singleton(imports.ImportItems, reads, blobs, clock),
+    )
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -373,6 +387,9 @@ class Container(DeclarativeContainer):
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
         sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
+        run_task=Singleton(task_runs.RunTask, begin, reads, clock, task_kinds),
+        remove_tasks_of_user=Singleton(tasks.RemoveTasksOfUser, begin),
+        settle_tasks=Singleton(tasks.SettleTasks, begin, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
     schedules = Object(
@@ -380,6 +397,7 @@ class Container(DeclarativeContainer):
             "sweep_expired": timedelta(hours=1),
             "sweep_blobs": timedelta(hours=1),
             "sweep_resumable_uploads": timedelta(hours=1),
+            "settle_tasks": timedelta(minutes=1),
         }
     )
     handlers = Singleton(_AtFirstUse, job_handlers.provider)

@@ -10,8 +10,10 @@ from typing import Any, Final
 from application.activity import Activity
 from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.exports import ExportAccount
 from application.files import DeleteFile, RemoveFilesOfUser
 from application.images import LookAtImage, StoreImage
+from application.imports import ImportItems
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
@@ -39,6 +41,8 @@ from application.resumable import (
 )
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
+from application.task_runs import RunTask
+from application.tasks import RemoveTasksOfUser, SettleTasks, StartTask
 from application.thumbnails import MakeThumbnail, OpenThumbnail
 from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
@@ -254,6 +258,24 @@ class World:
         return TerminateUpload(self.store.begin, self.blob_store, self.clock)
 
     @property
+    def start_task(self) -> StartTask:
+        return StartTask(self.store.begin, self.store, self.secrets, self.clock)
+
+    @property
+    def run_task(self) -> RunTask:
+        return RunTask(
+            self.store.begin,
+            self.store,
+            self.clock,
+            {
+                "export_account": ExportAccount(
+                    self.store, self.blob_store, self.stage_upload, self.keep_drafts, self.clock
+                ),
+                "import_items": ImportItems(self.store, self.blob_store, self.clock),
+            },
+        )
+
+    @property
     def delete_file(self) -> DeleteFile:
         return DeleteFile(self.store.begin)
 
@@ -284,6 +306,9 @@ class World:
             "collect_blob": collect_blob,
             "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
             "sweep_resumable_uploads": SweepResumableUploads(self.store.begin, self.blob_store, self.clock),
+            "remove_tasks_of_user": RemoveTasksOfUser(self.store.begin),
+            "run_task": self.run_task,
+            "settle_tasks": SettleTasks(self.store.begin, self.clock),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

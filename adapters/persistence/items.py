@@ -34,6 +34,12 @@ ADD: Final = Statement(
     )
     .returning(col(ItemRow.id))
 )
+HOLD_OWNER: Final = Statement(
+    select(col(UserRow.id)).where(col(UserRow.id) == bindparam("owner_id")).with_for_update(read=True, key_share=True)
+)
+ADD_HELD: Final = Statement(
+    insert(ItemRow).values({name: bindparam(name) for name in (*WRITTEN, "search")}).returning(col(ItemRow.id))
+)
 SAVE: Final = Statement(
     update(ItemRow)
     .where(col(ItemRow.id) == bindparam("item_id"))
@@ -82,6 +88,14 @@ class SqlItems:
             raise InvalidAccessToken
         item.id = ItemId(row[0])
         return item
+
+    async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
+        if await self._transaction.first(HOLD_OWNER, owner_id=items[0].owner_id) is None:
+            raise InvalidAccessToken
+        rows = await self._transaction.many(ADD_HELD, [_values(item) for item in items])
+        for item, row in zip(items, rows, strict=True):
+            item.id = ItemId(row[0])
+        return items
 
     async def get(self, item_id: int) -> Item:
         row = await self._transaction.first(LOCK_BY_ID, item_id=item_id)

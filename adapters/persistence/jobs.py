@@ -10,14 +10,29 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    not_,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
 from adapters.persistence.statements import Row, Statement, now_ms
 from application.ports.clock import request_id
-from application.ports.jobs import Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
 _STATE: Final = case(
@@ -41,22 +56,27 @@ ADD: Final = Statement(
         attempt=0,
     )
 )
-ANY_DUE: Final = Statement(select(col(JobRow.id)).where(_DUE).limit(1))
-_TO_CLAIM: Final = (
-    select(col(JobRow.id))
-    .where(_DUE)
-    .order_by(col(JobRow.due_at))
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-    .cte("to_claim")  # looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit
+_LASTS: Final = col(JobRow.kind) == RUN_TASK
+ANY_DUE: Final = Statement(
+    select(col(JobRow.id)).where(_DUE, or_(not_(_LASTS), bindparam("lasting", type_=Integer) > 0)).limit(1)
 )
+
+
+def _to_claim(kinds: ColumnElement[bool], limit: str) -> ColumnElement[bool]:
+    """Looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit."""
+    due = select(col(JobRow.id)).where(_DUE, kinds).order_by(col(JobRow.due_at)).limit(bindparam(limit))
+    return col(JobRow.id).in_(select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id))
+
+
 CLAIM: Final = Statement(
     update(JobRow)
-    .where(col(JobRow.id).in_(select(_TO_CLAIM.c.id)))
+    .where(or_(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting")))
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
     .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
 )
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
+# Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
+HOLD: Final = Statement(select(col(JobRow.id)).where(_MINE).with_for_update(read=True, key_share=True))
 FINISH: Final = Statement(delete(JobRow).where(_MINE))
 PUT_BACK: Final = Statement(
     update(JobRow)
@@ -125,17 +145,28 @@ async def write_down(transaction: Transaction, job: NewJob) -> None:
     )
 
 
+def _fence(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
+
+
+async def hold(transaction: Transaction, job: Job) -> None:
+    """Keep the job from others until this transaction ends. Raises `LeaseLost`."""
+    if await transaction.first(HOLD, **_fence(job)) is None:
+        raise LeaseLost
+
+
 class SqlJobQueue:
     """Implements `JobQueue`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
-        if await self._database.first(ANY_DUE) is None:
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
+        lasting = limit if lasting is None else lasting
+        if await self._database.first(ANY_DUE, lasting=lasting) is None:
             return []
         async with self._database.transaction() as transaction:
-            rows = await transaction.all(CLAIM, new_owner=owner, limit=limit, lease=_ms(lease))
+            rows = await transaction.all(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
         return [
             Job(id=id_, kind=kind, payload=json.loads(payload), attempt=attempt, owner=owner, request_id=request)
             for id_, kind, payload, attempt, request in rows
@@ -158,9 +189,8 @@ class SqlJobQueue:
         await self._say_of(job, BURY, error=error)
 
     async def _say_of(self, job: Job, statement: Statement, **values: Any) -> None:
-        fence = {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
         async with self._database.transaction() as transaction:
-            changed = await transaction.run(statement, **fence, **values)
+            changed = await transaction.run(statement, **_fence(job), **values)
         if not changed:
             raise LeaseLost
 

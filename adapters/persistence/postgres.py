@@ -18,6 +18,9 @@ from domain.errors import Unavailable
 
 POOL_SIZE: Final = 10
 COMMAND_TIMEOUT: Final = 30.0
+IDLE_TIMEOUT: Final = 10.0
+"""Seconds after which PostgreSQL undoes a transaction that nothing more is heard of: a process that is frozen, or on
+the far side of a cut network, must not keep its locks."""
 RECONNECT_PAUSE: Final = 1.0
 KEEP_ALIVE: Final = 10.0
 """Seconds after which the connection that listens is asked whether it is still alive."""
@@ -82,6 +85,11 @@ class PostgresTransaction:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+        prepared = self._prepare(statement)
+        with _translated():
+            return prepared.load(await self._connection.fetchmany(prepared.sql, map(prepared.bind, values)))
+
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._prepare(statement)
         with _translated():
@@ -113,7 +121,11 @@ class PostgresDatabase:
             command_timeout=COMMAND_TIMEOUT,
             timeout=WAIT,
             reset=_nothing,
-            server_settings={"application_name": "portico", "jit": "off"},
+            server_settings={
+                "application_name": "portico",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT * 1000:.0f}",
+            },
         )
 
     async def close(self) -> None:

@@ -6,7 +6,10 @@ At least once is what can be had, so each reaction is idempotent, keyed by the j
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+RUN_TASK: Final = "run_task"
+"""The kind of those jobs that may last for hours. They are claimed apart, so that nothing short waits behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,11 @@ class LeaseLost(Exception):
 class JobQueue(Protocol):
     """Times are those of the database's clock, so that workers need not agree on theirs."""
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
-        """Take up to `limit` jobs that are due, or whose worker let its lease run out. Nobody else gets them."""
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
+        """Take jobs that are due, or whose worker let its lease run out. Nobody else gets them.
+
+        Up to `limit` of them, and of those that may last up to `lasting` (`limit`, if it isn't given).
+        """
 
     async def extend(self, job: Job, lease: timedelta) -> None:
         """Keep the job for another `lease` from now. Raises `LeaseLost`."""

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, files, images, items, mail, operations, pages, partner, resumable, users
+from entrypoints.http import auth, files, images, items, mail, operations, pages, partner, resumable, tasks, users
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
@@ -30,6 +30,7 @@ IN_API = (
     images.router,
     resumable.router,  # and /files/resumable before /files/{file_id}
     files.router,
+    tasks.router,
     mail.router,
 )
 EXPOSED = [

@@ -37,6 +37,7 @@ TAGS: Final = [
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
     {"name": "files", "description": "Files of any size: uploading, listing, and giving their content out again."},
+    {"name": "tasks", "description": "Work that outlives the request: started, looked at, cancelled."},
     {"name": "mail", "description": "Mail that a superuser writes, sent in the background."},
     {"name": "partner", "description": "What the partner's API knows, fetched by Portico."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},

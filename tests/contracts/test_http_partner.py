@@ -173,7 +173,9 @@ async def test_a_partner_is_left_alone_for_as_long_as_it_asks(
 
 
 @pytest.mark.parametrize(
-    "pause", ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "9" * 400]
+    "pause",
+    ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "9" * 400],
+    ids=["seconds", "a date", "for ever"],
 )
 @pytest.mark.parametrize("status", [429, 503])
 async def test_one_that_wants_more_time_than_there_is_gets_the_call_ended_at_once(

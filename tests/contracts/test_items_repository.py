@@ -41,6 +41,25 @@ async def test_an_item_is_read_as_it_was_added(store: Store) -> None:
         assert await work.items.get(added.id) == added
 
 
+async def test_many_items_are_added_as_one_is(store: Store) -> None:
+    ada = await store.has()
+    async with store.begin() as work:
+        added = await work.items.add_all([an_item(store, ada, f"{n}", "Zo\u00eb") for n in range(600)])
+    assert [item.title for item in added] == [f"{n}" for n in range(600)]
+    assert len({item.id for item in added}) == 600
+    assert await store.reads.item(added[-1].id) == added[-1]
+    assert len(await all_titles(store, ada, ItemSort.OLDEST, "599", "zo\u00eb")) == 1
+
+
+async def test_nobody_who_is_gone_gets_many_items(store: Store) -> None:
+    ada = await store.has()
+    async with store.begin() as work:
+        await work.users.delete(ada.id)
+    with pytest.raises(InvalidAccessToken):
+        async with store.begin() as work:
+            await work.items.add_all([an_item(store, ada)])
+
+
 async def test_there_is_no_item_that_was_not_added(store: Store) -> None:
     with pytest.raises(ItemNotFound):
         await store.reads.item(4711)

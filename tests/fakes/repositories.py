@@ -9,10 +9,12 @@ from application.ports.clock import Clock
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail
+from domain.imports import Import
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
 
@@ -35,9 +37,12 @@ class Tables:
     upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
     """By their source and the square that they fit."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    imports: dict[int, Import] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    task_numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -53,9 +58,12 @@ class Tables:
             {key: replace(upload) for key, upload in self.uploads.items()},
             dict(self.upload_parts),
             dict(self.thumbnails),
+            {key: replace(task) for key, task in self.tasks.items()},
+            {key: replace(state, errors=[*state.errors]) for key, state in self.imports.items()},
             self.user_ids,
             self.item_ids,
             self.file_ids,
+            self.task_numbers,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:

@@ -148,14 +148,25 @@ async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
+async def working_hastily(data: Path, **settings: str) -> AsyncIterator[Process]:
+    """A worker without a server, whose lease is short; killed in the end if it still runs."""
+    async with _started(data, settings=settings, module="tests.faults.hasty_worker") as process:
+        yield process
+
+
+@asynccontextmanager
 async def _started(
-    data: Path, *arguments: str, settings: dict[str, str], within: tuple[str, ...] = ()
+    data: Path,
+    *arguments: str,
+    settings: dict[str, str],
+    within: tuple[str, ...] = (),
+    module: str = "entrypoints.cli",
 ) -> AsyncIterator[Process]:
     data.mkdir(parents=True, exist_ok=True)
     log = data / f"stderr-{secrets.token_hex(4)}"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(*within, sys.executable, "-m", "entrypoints.cli", *arguments),
+            *(*within, sys.executable, "-m", module, *arguments),
             env=environment(data, settings),
             cwd=data,
             stdin=asyncio.subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from inspect import getmembers, isclass
+from itertools import count
 from typing import Any, Final
 
 import pytest
@@ -87,8 +88,9 @@ class Scene:
     def state(self) -> dict[str, Any]:
         """Everything that is kept, but the numbers to come."""
         tables = self.store._tables.copy()
-        kept = {each.name: getattr(tables, each.name) for each in fields(tables) if not each.name.endswith("_ids")}
-        return kept | {"announced": list(self.store.announced)}
+        kept = {each.name: getattr(tables, each.name) for each in fields(tables)}
+        counted = {name: rows for name, rows in kept.items() if not isinstance(rows, count)}
+        return counted | {"announced": list(self.store.announced)}
 
     def shape(self) -> dict[str, Any]:
         """Everything that is kept or was sent, but for the names that things got by counting."""
