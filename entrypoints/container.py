@@ -54,8 +54,10 @@ from application.jobs import Handler, Worker
 from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
+from application.ports.partner import Partner
 from application.ports.storage import BlobStore
 from domain.errors import Unavailable
+from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from entrypoints.health import Check, NotReady, Pending, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
@@ -192,12 +194,22 @@ def _database_away(settings: Settings, error: Unavailable) -> str:
     return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
 
 
+async def _partner_answers(partner: Partner) -> None:
+    """Raises `NotReady`."""
+    try:
+        await partner.data()
+    except ExternalApiError as error:
+        raise NotReady(f"answers with status {error.upstream_status} at EXTERNAL_API_URL/data") from None
+    except ExternalServiceUnavailable:
+        raise NotReady("gives no JSON at EXTERNAL_API_URL/data: look whether it runs there") from None
+
+
 def _all_checks(
-    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer
+    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer, partner: Partner
 ) -> Mapping[str, Check]:
     """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
 
-    With the mail server, which requests don't need: while it is away, mail is late and none of them fails.
+    With the mail server and the partner, without which most of Portico works.
     """
 
     async def unless_pending(check: Check) -> None:
@@ -208,6 +220,8 @@ def _all_checks(
 
     if settings.migrates_itself:
         checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
+    if settings.external_api_url is not None:
+        checks = {**checks, "partner": partial(_partner_answers, partner)}
     if settings.mail_backend != "smtp":
         return checks
     from adapters.mail.smtp import SmtpMailer
@@ -406,5 +420,5 @@ class Container(DeclarativeContainer):
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer, partner))
     schema_head = Singleton(head)

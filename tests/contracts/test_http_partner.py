@@ -313,7 +313,7 @@ async def test_every_kind_of_failure_opens_it(server: PartnerServer, connect: Co
 
 async def test_silence_opens_it(server: PartnerServer, connect: Connect) -> None:
     server.acts["/data"] = [server.holds]
-    partner = connect(timeout=0.5, concurrency=THRESHOLD)
+    partner = connect(timeout=2, concurrency=THRESHOLD)
     await asyncio.gather(*(status_of(partner.data()) for _ in range(THRESHOLD)))
 
     assert await status_of(partner.user(1)) == 0

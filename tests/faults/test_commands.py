@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.processes import command, mail_through
 from tests.mail_server import smtp_server
+from tests.partner_server import drops, gives, partner_server, says
 from tests.running_app import PASSWORD, bearer, run_app, settings_for
 
 ADA = "ada@example.org"
@@ -117,6 +118,21 @@ async def test_check_asks_every_part_that_is_named(database: dict[str, str], dat
     said = dict(line.split(": ", 1) for line in unwell[1].splitlines())
     assert {part for part, state in said.items() if state != "ok"} == {"redis", "mail"}
     assert "Traceback" not in unwell[2]
+
+
+async def test_check_asks_the_partner_too(data: Path) -> None:
+    said = []
+    async with partner_server() as partner:
+        for act in (gives({}), says(401), drops):
+            partner.acts["/data"] = [act]
+            status, output, _ = await command(data, "check", EXTERNAL_API_URL=partner.url)
+            said.append((status, output.splitlines()[-1]))
+
+    assert said == [
+        (0, "partner: ok"),
+        (1, "partner: answers with status 401 at EXTERNAL_API_URL/data"),
+        (1, "partner: gives no JSON at EXTERNAL_API_URL/data: look whether it runs there"),
+    ]
 
 
 async def test_a_wrong_setting_has_one_line_and_its_value_is_not_printed(data: Path) -> None:
