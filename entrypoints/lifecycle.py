@@ -48,6 +48,8 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
         await container.throttle().close()
         container.hasher().close()
         await database.close()
+        if (tracing := container.tracing()) is not None:
+            await tracing.close()
 
 
 async def _prepare(container: Container) -> None:

@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     emails_from_name: Name | None = None
 
     max_json_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    otel_exporter_otlp_endpoint: WebAddress | None = None
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
