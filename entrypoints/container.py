@@ -42,7 +42,8 @@ from application import (
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
-from application.ports.storage import BlobStore
+from application.ports.storage import BlobStore, StorageFull
+from domain.errors import Unavailable
 from entrypoints.health import Check, NotReady, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
@@ -140,9 +141,18 @@ def _checks(
     async def queue_answers() -> None:
         await queue.figures()
 
+    async def storage_takes_bytes() -> None:
+        try:
+            await blobs.ping()
+        except StorageFull:
+            raise NotReady("there is no room left") from None
+        except Unavailable:
+            where = "the bucket S3_BUCKET" if settings.storage_backend == "s3" else "DATA_DIR/files"
+            raise NotReady(f"{where} can't be written to; the log says why") from None
+
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": blobs.ping,
+        "storage": storage_takes_bytes,
         "jobs": queue_answers,
     }
 
