@@ -57,7 +57,7 @@ from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from application.ports.partner import Partner
 from application.ports.persistence import Begin
-from application.ports.storage import BlobStore
+from application.ports.storage import BlobStore, StorageFull
 from domain.errors import Unavailable
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from entrypoints.health import Check, NotReady, Pending, Readiness
@@ -196,9 +196,18 @@ def _checks(
         except Unavailable:
             raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
 
+    async def storage_takes_bytes() -> None:
+        try:
+            await blobs.ping()
+        except StorageFull:
+            raise NotReady("there is no room left") from None
+        except Unavailable:
+            where = "the bucket S3_BUCKET" if settings.storage_backend == "s3" else "DATA_DIR/files"
+            raise NotReady(f"{where} can't be written to; the log says why") from None
+
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": blobs.ping,
+        "storage": storage_takes_bytes,
         "jobs": queue_answers,
     }
 
