@@ -150,6 +150,9 @@ class PostgresDatabase:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        return await self.all(statement, **values)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():

@@ -15,6 +15,7 @@ from typing import Final
 from tests.benchmarks.alike import alike
 from tests.benchmarks.crowded_pool import crowded_pool
 from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.jobs import jobs_on_postgres, jobs_on_sqlite
 from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.own_user import on_postgres, on_sqlite
 from tests.benchmarks.sign_ins import during_sign_ins
@@ -22,8 +23,17 @@ from tests.benchmarks.start_up import start_up
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 Benchmark = Callable[[Path], list[Figure]]
-NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "alike")
-ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool"}
+NAMES: Final = (
+    "start-up",
+    "own-user-postgres",
+    "own-user-sqlite",
+    "crowded-pool",
+    "sign-ins",
+    "alike",
+    "jobs-postgres",
+    "jobs-sqlite",
+)
+ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool", "jobs-postgres"}
 
 
 def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str, Benchmark]:
@@ -32,10 +42,12 @@ def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str,
         "own-user-sqlite": partial(on_sqlite, quick=quick),
         "sign-ins": partial(during_sign_ins, quick=quick),
         "alike": partial(alike, quick=quick),
+        "jobs-sqlite": partial(jobs_on_sqlite, quick=quick),
     }
     if postgres is not None:
         found["own-user-postgres"] = partial(on_postgres, postgres=postgres, quick=quick)
         found["crowded-pool"] = partial(crowded_pool, postgres=postgres, quick=quick)
+        found["jobs-postgres"] = partial(jobs_on_postgres, postgres=postgres, quick=quick)
     return found
 
 
