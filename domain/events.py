@@ -43,6 +43,15 @@ class EmailChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class EmailRequested:
+    """A superuser wants a mail sent to somebody, who need not have an account."""
+
+    email: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserPinged:
     user_id: int
     at: str
@@ -87,7 +96,7 @@ class FileDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ContentAbandoned:
-    """An upload claimed bytes of this hash and came to nothing."""
+    """Bytes of this hash may have been used for the last time: what claimed or referred to them came to nothing."""
 
     sha256: str
 
@@ -115,6 +124,7 @@ Event = (
     | PasswordChanged
     | EmailChangeRequested
     | EmailChanged
+    | EmailRequested
     | UserPinged
     | UserDeleted
     | ItemCreated

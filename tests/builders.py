@@ -7,31 +7,44 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.activity import Activity
 from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.exports import ExportAccount
 from application.files import DeleteFile, RemoveFilesOfUser
+from application.images import LookAtImage, StoreImage
 from application.imports import ImportItems
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
     MailEmailChange,
     MailLink,
+    MailMessage,
     MailNotice,
     MailPasswordReset,
     MailVerification,
     MailVerificationAgain,
+    SendEmail,
 )
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
 from application.ports.storage import Staged
+from application.resumable import (
+    CreateResumableUpload,
+    GetResumableUpload,
+    ReceiveUpload,
+    RemoveUploadsOfUser,
+    SweepResumableUploads,
+    TerminateUpload,
+)
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
 from application.task_runs import RunTask
 from application.tasks import RemoveTasksOfUser, SettleTasks, StartTask
-from application.uploads import KeepDrafts, StageUpload, StoreFiles
+from application.thumbnails import MakeThumbnail, OpenThumbnail
+from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
 from domain.files import Claim
 from domain.passwords import Password
@@ -43,6 +56,7 @@ from tests.fakes import (
     InMemoryBlobStore,
     InMemoryStore,
     PlainHasher,
+    PretendedImages,
     RecordingMailer,
     SequentialSecrets,
     SettableClock,
@@ -55,6 +69,7 @@ LAPTOP: Final = Device(ip="192.0.2.1", user_agent="Firefox")
 PHONE: Final = Device(ip="192.0.2.2", user_agent="Safari")
 SESSION_LIFETIME: Final = timedelta(days=30)
 MAX_UPLOAD_BYTES: Final = 1000
+MAX_IMAGE_BYTES: Final = 100
 QUOTA_BYTES: Final = 2500
 
 
@@ -151,7 +166,11 @@ class World:
 
     @property
     def authenticate(self) -> Authenticate:
-        return Authenticate(self.tokens, self.store, self.clock)
+        return Authenticate(self.tokens, self.store, self.clock, self.activity)
+
+    @cached_property
+    def activity(self) -> Activity:
+        return Activity(self.store.begin, self.clock)
 
     @property
     def change_password(self) -> ChangePassword:
@@ -182,16 +201,61 @@ class World:
         return ChangeEmail(self.store.begin, self.redeem)
 
     @property
+    def send_email(self) -> SendEmail:
+        return SendEmail(self.store.begin, self.throttle)
+
+    @property
     def stage_upload(self) -> StageUpload:
         return StageUpload(self.store, self.blob_store, QUOTA_BYTES)
 
     @property
+    def stage_drafts(self) -> StageDrafts:
+        return StageDrafts(self.stage_upload, self.blob_store)
+
+    @property
+    def keep_staged(self) -> KeepStaged:
+        return KeepStaged(self.store.begin, self.blob_store, self.secrets, self.clock)
+
+    @property
     def keep_drafts(self) -> KeepDrafts:
-        return KeepDrafts(self.store.begin, self.blob_store, self.secrets, self.clock, QUOTA_BYTES)
+        return KeepDrafts(self.keep_staged, self.clock, QUOTA_BYTES)
 
     @property
     def store_files(self) -> StoreFiles:
-        return StoreFiles(self.stage_upload, self.keep_drafts, self.blob_store, MAX_UPLOAD_BYTES)
+        return StoreFiles(self.stage_drafts, self.keep_drafts, MAX_UPLOAD_BYTES)
+
+    @cached_property
+    def images(self) -> PretendedImages:
+        return PretendedImages()
+
+    @property
+    def store_image(self) -> StoreImage:
+        return StoreImage(
+            self.stage_drafts, self.keep_drafts, self.blob_store, self.images, LookAtImage(), MAX_IMAGE_BYTES
+        )
+
+    @cached_property
+    def open_thumbnail(self) -> OpenThumbnail:
+        make = MakeThumbnail(self.store, self.blob_store, self.images, LookAtImage(), self.keep_staged, MAX_IMAGE_BYTES)
+        return OpenThumbnail(self.store, self.blob_store, make)
+
+    @property
+    def create_upload(self) -> CreateResumableUpload:
+        return CreateResumableUpload(self.store.begin, self.secrets, self.clock, MAX_UPLOAD_BYTES, QUOTA_BYTES)
+
+    @property
+    def get_upload(self) -> GetResumableUpload:
+        return GetResumableUpload(self.store, self.clock)
+
+    @property
+    def receive_upload(self) -> ReceiveUpload:
+        return ReceiveUpload(
+            self.store, self.store.begin, self.get_upload, self.blob_store, self.keep_drafts, QUOTA_BYTES
+        )
+
+    @property
+    def terminate_upload(self) -> TerminateUpload:
+        return TerminateUpload(self.store.begin, self.blob_store, self.clock)
 
     @property
     def start_task(self) -> StartTask:
@@ -234,11 +298,14 @@ class World:
             "mail_email_change": MailEmailChange(self.store, mail_link),
             "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
+            "mail_message": MailMessage(self.mailer),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "remove_files_of_user": RemoveFilesOfUser(self.store.begin),
+            "remove_uploads_of_user": RemoveUploadsOfUser(self.store.begin, self.blob_store),
             "collect_blob": collect_blob,
             "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
+            "sweep_resumable_uploads": SweepResumableUploads(self.store.begin, self.blob_store, self.clock),
             "remove_tasks_of_user": RemoveTasksOfUser(self.store.begin),
             "run_task": self.run_task,
             "settle_tasks": SettleTasks(self.store.begin, self.clock),

@@ -52,7 +52,7 @@ class Database(Protocol):
         """
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Leaving the block commits; an exception rolls back. Raises `Unavailable`."""
+        """Leaving the block commits; an exception rolls back. Raises `Unavailable`, then or at the first statement."""
 
     def signal(self, channel: str) -> None:
         """Wake those who wait for this channel, after a commit."""

@@ -8,6 +8,7 @@ from sqlalchemy import Select, asc, bindparam, delete, desc, func, insert, selec
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
+from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import ItemRow, UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from domain.items import Item, ItemId, ItemNotFound, ItemSort
@@ -136,10 +137,11 @@ def page_statements(sort: ItemSort, words: int) -> tuple[Statement, Statement, S
     beyond = rows.where(column < after if sort.falling else column > after)
     ranges = (select(_sorted(some, TABLE.c, sort).subquery()) for some in (equals, beyond))
     both = union_all(*ranges).subquery()
+    count = select(func.count()).select_from(ItemRow).where(*conditions)
     return (
-        Statement(_sorted(rows, TABLE.c, sort).offset(bindparam("skip"))),
+        at_offset(_sorted(rows, TABLE.c, sort), count),
         Statement(_sorted(select(both), both.c, sort)),
-        Statement(select(func.count()).select_from(ItemRow).where(*conditions)),
+        Statement(count),
     )
 
 
@@ -153,12 +155,10 @@ async def page_of_items(
 ) -> Page[Item]:
     """One row more than asked for tells whether there is a next page."""
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
-    at_offset, after_key, count = page_statements(sort, len(words))
+    first, after_key, count = page_statements(sort, len(words))
     total = None
     if request.after is None:
-        rows = await database.all(at_offset, owner_id=owner_id, limit=request.limit + 1, skip=request.skip, **values)
-        counted = await database.first(count, owner_id=owner_id, **values)
-        total = counted[0] if counted else 0
+        rows, total = await page_at_offset(database, first, count, request, owner_id=owner_id, **values)
     else:
         after, after_id = request.after
         rows = await database.all(

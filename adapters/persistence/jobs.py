@@ -34,9 +34,9 @@ from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
-from adapters.persistence.statements import Statement, now_ms
+from adapters.persistence.statements import Row, Statement, now_ms
 from application.ports.clock import request_id
-from application.ports.jobs import RUN_TASK, Job, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
 _STATE: Final = case(
@@ -107,20 +107,28 @@ FIGURES: Final = Statement(
         func.count().filter(_DUE),
         func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_DUE), 0),
         func.count().filter(col(JobRow.due_at).is_(None)),
+        func.count().filter(col(JobRow.owner).is_not(None), col(JobRow.due_at) > now_ms()),
+        func.count().filter(col(JobRow.owner).is_(None), col(JobRow.due_at).is_not(None), col(JobRow.attempt) > 0),
     ).select_from(JobRow)
 )
+_RECORD: Final = (
+    col(JobRow.id),
+    col(JobRow.kind),
+    _STATE,
+    col(JobRow.attempt),
+    col(JobRow.error),
+    now_ms() - col(JobRow.created_at),
+)
 LIST: Final = Statement(
-    select(
-        col(JobRow.id),
-        col(JobRow.kind),
-        _STATE,
-        col(JobRow.attempt),
-        col(JobRow.error),
-        now_ms() - col(JobRow.created_at),
-    )
+    select(*_RECORD)
     .where(or_(bindparam("state") == "", bindparam("state") == _STATE))
     .order_by(col(JobRow.created_at), col(JobRow.id))
     .limit(bindparam("limit"))
+)
+FIND: Final = Statement(
+    select(
+        *_RECORD, col(JobRow.due_at) - now_ms(), col(JobRow.owner), col(JobRow.request_id), col(JobRow.payload)
+    ).where(col(JobRow.id) == bindparam("job_id"))
 )
 
 
@@ -242,8 +250,27 @@ class SqlJobQueue:
     async def figures(self) -> QueueFigures:
         row = await self._database.first(FIGURES)
         assert row is not None  # an aggregate always has a row
-        return QueueFigures(depth=row[0], age_seconds=row[1] / 1000, dead=row[2])
+        depth, age, dead, running, retrying = row
+        return QueueFigures(depth, age / 1000, dead=dead, running=running, retrying=retrying)
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
         rows = await self._database.all(LIST, state=state or "", limit=limit)
-        return [JobRecord(id_, kind, now, attempt, error, age / 1000) for id_, kind, now, attempt, error, age in rows]
+        return [_record(row) for row in rows]
+
+    async def find(self, job_id: str) -> JobDetails | None:
+        row = await self._database.first(FIND, job_id=job_id)
+        if row is None:
+            return None
+        *record, due, owner, request, payload = row
+        return JobDetails(
+            _record(record),
+            due_in_seconds=None if due is None else due / 1000,
+            owner=owner,
+            request_id=request,
+            payload_keys=list(json.loads(payload)),
+        )
+
+
+def _record(row: Row) -> JobRecord:
+    id_, kind, state, attempt, error, age = row
+    return JobRecord(id_, kind, state, attempt, error, age / 1000)

@@ -178,13 +178,16 @@ class PostgresDatabase:
 
     async def _acquire(self) -> Any:
         """A connection for whoever has waited longest. The pool itself gives it to whoever happens to come by."""
-        async with asyncio.timeout(WAIT):
-            await self._places.acquire()
-            try:
-                return await self._pool.acquire()
-            except BaseException:
-                self._places.release()
-                raise
+        if self._places.locked():
+            async with asyncio.timeout(WAIT):
+                await self._places.acquire()
+        else:
+            await self._places.acquire()  # at once
+        try:
+            return await self._pool.acquire()  # one is free, or it opens one, for which it has a timeout of its own
+        except BaseException:
+            self._places.release()
+            raise
 
     async def _release(self, connection: Any) -> None:
         try:

@@ -174,6 +174,44 @@ class FileRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
+class ResumableUploadRow(SQLModel, table=True):
+    """An owner is no foreign key, for the reason that `ItemRow` gives."""
+
+    __tablename__ = "resumable_uploads"
+
+    id: str = Field(sa_column=Column(String(32), primary_key=True))
+    owner_id: int = Field(sa_column=Column(BigId, nullable=False, index=True))
+    length: int = Field(sa_column=Column(BigInteger, nullable=False))
+    filename: str = Field(sa_column=Column(String(255), nullable=False))
+    content_type: str = Field(sa_column=Column(String(127), nullable=False))
+    metadata_: str = Field(sa_column=Column("metadata", Text, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    offset: int = Field(sa_column=Column(BigInteger, nullable=False))
+    file_id: int | None = Field(sa_column=Column(BigId))
+
+
+class UploadPartRow(SQLModel, table=True):
+    __tablename__ = "upload_parts"
+
+    upload_id: str = Field(
+        sa_column=Column(String(32), ForeignKey("resumable_uploads.id", ondelete="CASCADE"), primary_key=True)
+    )
+    offset: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    key: str = Field(sa_column=Column(String(32), nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ThumbnailRow(SQLModel, table=True):
+    """It refers to its bytes, and goes with those that it was made of."""
+
+    __tablename__ = "thumbnails"
+
+    source: str = Field(sa_column=_sha256(primary_key=True))
+    fits: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    sha256: str = Field(sa_column=_sha256(index=True))
+
+
 class TaskRow(SQLModel, table=True):
     """An owner is no foreign key: the tasks of a deleted user are removed afterwards, in batches."""
 

@@ -15,9 +15,11 @@ from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import hold, write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
+from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
 from adapters.persistence.statements import Statement
 from adapters.persistence.tasks import SqlTasks, find_task, page_of_tasks
+from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
@@ -28,18 +30,22 @@ from application.ports.persistence import (
     Imports,
     Items,
     MailedTokens,
+    ResumableUploads,
     Sessions,
     Tasks,
+    Thumbnails,
     Users,
 )
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.imports import Import
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.tasks import Task
 from domain.users import Actor, Email, User, UserId, UserNotFound
@@ -57,6 +63,8 @@ class SqlWork:
         self.items: Items = SqlItems(transaction)
         self.files: Files = SqlFiles(transaction)
         self.blobs: Blobs = SqlBlobs(transaction)
+        self.resumable_uploads: ResumableUploads = SqlResumableUploads(transaction)
+        self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.tasks: Tasks = SqlTasks(transaction)
         self.imports: Imports = SqlImports(transaction)
         self.answers: Answers = SqlAnswers(transaction)
@@ -131,6 +139,15 @@ class SqlReads:
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        return await find_upload(self._database, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        return await parts_of(self._database, upload_id)
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        return await find_thumbnail(self._database, source, fits)
 
     async def task(self, task_id: str) -> Task:
         return await find_task(self._database, task_id)

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +14,9 @@ from hashlib import sha256 as new_sha256
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
-from uuid import uuid4
 
 from adapters.storage.blocks import blocks
+from adapters.storage.names import checked_hash, checked_key, new_key
 from application.ports.storage import BlobMissing, Staged, StorageFull
 from domain.errors import Unavailable
 
@@ -32,8 +31,6 @@ WAIT: Final = 120.0
 """Seconds that one step may take, the waiting for a thread included."""
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-HASH: Final = re.compile(r"[0-9a-f]{64}")
-KEY: Final = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -52,7 +49,7 @@ class DiskBlobStore:
 
     async def stage(self, chunks: AsyncIterable[bytes]) -> Staged:
         """While one block is hashed and written, the next one is received."""
-        draft = _Draft(self._staging / uuid4().hex)
+        draft = _Draft(self._staging / new_key())
         step: Future[None] = self._threads.submit(_make_folder, self._staging)
         try:
             async for block in blocks(chunks, BLOCK):
@@ -109,14 +106,11 @@ class DiskBlobStore:
         return self._path(sha256)
 
     def _path(self, sha256: str) -> Path:
-        if not HASH.fullmatch(sha256):  # a path is made of it
-            raise BlobMissing
-        return self._folder / sha256[:2] / sha256[2:4] / sha256
+        name = checked_hash(sha256)
+        return self._folder / name[:2] / name[2:4] / name
 
     def _staged(self, staged: Staged) -> Path:
-        if not KEY.fullmatch(staged.key):
-            raise BlobMissing
-        return self._staging / staged.key
+        return self._staging / checked_key(staged.key)
 
     @asynccontextmanager
     async def _opened(self, path: Path, start: int = 0) -> AsyncIterator[BinaryIO]:

@@ -49,6 +49,20 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class JobDetails:
+    """All that an operator may see of a job."""
+
+    record: JobRecord
+    due_in_seconds: float | None
+    """Until it may be claimed; negative once it may. While it runs, until its lease ends. None if it is dead."""
+    owner: str | None
+    """The worker that has it."""
+    request_id: str | None
+    payload_keys: Sequence[str]
+    """What it is about. The values aren't here: they may be personal."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueFigures:
     """How much is waiting to be done, and since when."""
 
@@ -57,6 +71,10 @@ class QueueFigures:
     age_seconds: float
     """How long the one that is longest due has been waiting; 0 if none is."""
     dead: int
+    running: int
+    """Jobs in the hands of a worker whose lease holds."""
+    retrying: int
+    """Jobs that have failed at least once, and are to be tried again."""
 
 
 class PermanentFailure(Exception):
@@ -111,3 +129,5 @@ class JobQueue(Protocol):
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
         """The jobs that are there, oldest first."""
+
+    async def find(self, job_id: str) -> JobDetails | None: ...

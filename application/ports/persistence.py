@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from application.ports.jobs import Job
 from domain.events import Event
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.imports import Import
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.tasks import Task, TaskId
 from domain.users import Actor, Email, User, UserId
+
+MOST_ACTIVITIES: Final = 100
+"""Users whose activity is recorded at once."""
 
 
 class Users(Protocol):
@@ -40,6 +45,12 @@ class Users(Protocol):
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
         """Move `last_active` forward to `at`. Never back, and no error if the user is gone."""
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        """Move `last_active` of up to `MOST_ACTIVITIES` users forward to `at`, but for those who were active lately.
+
+        Waits for nobody: a user whom another transaction is changing is left out.
+        """
 
 
 class Sessions(Protocol):
@@ -147,10 +158,60 @@ class Blobs(Protocol):
 
     async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
         """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
-        transaction ends, nobody can claim them.
+        transaction ends, nobody can claim them. Their thumbnails must have been removed.
 
         Older claims are what an upload that died left behind.
         """
+
+
+class ResumableUploads(Protocol):
+    """The uploads that are sent in several requests, inside a transaction, with their parts.
+
+    `get` keeps others from changing the upload until it ends. Whoever also asks `Files.used_by` does that first.
+    """
+
+    async def add(self, upload: ResumableUpload) -> None:
+        """Store a new upload. Its owner can't be deleted until this transaction ends.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, upload_id: str) -> tuple[ResumableUpload, int]:
+        """With the number of its parts. Raises `UploadNotFound`."""
+
+    async def save(self, upload: ResumableUpload) -> None:
+        """Write its offset and what became of it back."""
+
+    async def add_parts(self, upload_id: str, parts: Sequence[UploadPart]) -> None: ...
+
+    async def remove_parts(self, upload_id: str) -> None: ...
+
+    async def received_by(self, owner_id: int) -> int:
+        """The bytes that the unfinished uploads of that user take."""
+
+    async def delete(self, upload_id: str) -> Sequence[UploadPart]:
+        """Remove it; the parts it had."""
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads of that user; how many there were, and the parts they had."""
+
+    async def sweep(self, created_before: datetime, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads created at that time or earlier; likewise."""
+
+
+class Thumbnails(Protocol):
+    """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source
+        that fits the same square.
+
+        Raises `FileNotFound` if the bytes that it was made of are gone.
+        """
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        """Remove what was made of these bytes, unless a file has them; the hashes that it is stored under. Until this
+        transaction ends, nothing more is made of them."""
 
 
 class Tasks(Protocol):
@@ -195,11 +256,11 @@ class Answers(Protocol):
         Raises `AnswerAlreadyKept`; this transaction is then of no more use.
         """
 
-    async def forget(self, answer: KeptAnswer) -> None:
-        """Remove this answer, and no other one under its key."""
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        """Remove up to `limit` answers that have been kept for so long, by the database's clock; how many there were.
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` answers that were kept at that time or earlier; how many there were."""
+        One host whose clock is wrong must not make the others do a thing twice.
+        """
 
 
 class Work(Protocol):
@@ -214,6 +275,8 @@ class Work(Protocol):
     items: Items
     files: Files
     blobs: Blobs
+    resumable_uploads: ResumableUploads
+    thumbnails: Thumbnails
     tasks: Tasks
     imports: Imports
     answers: Answers
@@ -229,7 +292,8 @@ class Work(Protocol):
 
 
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
-"""Opens a transaction. Entering it raises `Unavailable` when the database can't be had in time."""
+"""Opens a transaction. Entering it, or the first thing done in it, raises `Unavailable` when the database can't be had
+in time."""
 
 
 class Reads(Protocol):
@@ -272,6 +336,15 @@ class Reads(Protocol):
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
 
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        """Raises `UploadNotFound`."""
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        """The parts of that upload in their order."""
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        """The thumbnail of these bytes, if it was made."""
+
     async def task(self, task_id: str) -> Task:
         """Raises `TaskNotFound`."""
 
@@ -282,7 +355,7 @@ class Reads(Protocol):
         """How far that file has been imported."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
-        """What is kept under that key of that user, expired or not."""
+        """What is kept under that key of that user."""
 
     async def ping(self) -> None:
         """Return when the database answers. Raises `Unavailable`."""

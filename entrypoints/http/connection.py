@@ -12,6 +12,8 @@ LARGEST_HEAD: Final = 64 * 1024
 """Bytes that wait for the end of a request's headers. The app takes fewer, once they have ended."""
 LINGER_SECONDS: Final = 2.0
 """How long a refused client is still listened to: closed at once, it might not see why it was refused."""
+LAST_SECONDS: Final = 0.5
+"""How long a client that is connected while the server stops has until the end of its request's headers."""
 
 
 class Connection(HttpToolsProtocol):
@@ -19,10 +21,14 @@ class Connection(HttpToolsProtocol):
 
     head_seconds = 30.0
     """How long a client may take until the end of its headers."""
+    rest_seconds = 10.0
+    """How long a client may go on with a body that was refused before it had come. What comes is thrown away."""
     _in_head = True
     _waiting = 0
     _refused = False
+    _is_last = False
     _deadline: asyncio.TimerHandle | None = None
+    _end_of_rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -30,6 +36,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._meet_deadline()
+        self._rest_is_over()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -53,6 +60,33 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Finish what is under way. A request that may be on its way is waited for a moment, and is the last one."""
+        self._is_last = True
+        if self._is_idle:
+            self.loop.call_later(LAST_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle:
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.more_body:
+            self._end_of_rest = self.loop.call_later(self.rest_seconds, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        self._rest_is_over()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
         self._refuse(400, "bad_request", "The request is not valid HTTP")
@@ -61,6 +95,11 @@ class Connection(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _rest_is_over(self) -> None:
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
+            self._end_of_rest = None
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answer, and close once the client had the time to read it. What was asked for is not known: no path."""
@@ -73,7 +112,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         request_id = uuid4().hex
         error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
-        body = json.dumps(error).encode()
+        body = json.dumps(error, separators=(",", ":")).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             "Content-Type: application/json",

@@ -1,7 +1,7 @@
 """Files over HTTP."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,7 +12,7 @@ from application.links import CreateLink, Link, OpenLink
 from application.ports.storage import StorageFull
 from application.uploads import MOST_FILES, StoreFiles
 from domain.files import File, FileNotFound, FileTooLarge, ImageInfo, InvalidLink, QuotaExceeded, label
-from entrypoints.http.bodies import Route
+from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.content import Conditions, Inline, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
@@ -89,13 +89,14 @@ async def _api(settings: Annotated[Settings, use("settings")]) -> str:
 
 Api = Annotated[str, Depends(_api)]
 """The path that the API is under."""
+CREATED: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": {"Location": {"schema": {"type": "string"}}}}}
 UPLOADED: Final = errors(*SIGNED_IN, FileTooLarge, QuotaExceeded, StorageFull, form=True)
 
 
 @router.post(
     "/upload",
     status_code=201,
-    responses=UPLOADED | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
+    responses=UPLOADED | CREATED,
     openapi_extra=form_of("file", FILE),
 )
 async def upload_file(
@@ -130,6 +131,10 @@ async def upload_files(
         filenames=[file.filename for file in files],
         count=len(files),
     )
+
+
+for _path in ("/upload", "/upload-multiple"):
+    router.add_api_route(_path, not_allowed, methods=["GET", "DELETE"], include_in_schema=False)
 
 
 @router.get("/", responses=errors(*SIGNED_IN, validated=True))

@@ -40,7 +40,7 @@ async def uploads(request: Request, field: str, *, most: int, limit: int) -> Asy
     at once when the body is said to be larger than all files together may be; 415; and a 422 for a form of another
     shape.
     """
-    body = _Body(request, _boundary(request, field), most * limit)
+    body = _Body(request, _boundary(request, field))
     if body.declared > most * limit + LARGEST_REST:
         raise FileTooLarge(limit)
     count = 0
@@ -102,7 +102,7 @@ def _missing(field: str) -> RequestValidationError:
 class _Body:
     """The parts of a body, one after the other."""
 
-    def __init__(self, request: Request, boundary: bytes, most_bytes: int) -> None:
+    def __init__(self, request: Request, boundary: bytes) -> None:
         length = request.headers.get("content-length", "")
         self.declared = int(length) if length.isdecimal() else 0
         # A request of its own: the app's reads no more than fits into MAX_JSON_BYTES.
@@ -110,7 +110,6 @@ class _Body:
         self._events: deque[_Event] = deque()
         self._headers: dict[str, str] = {}
         self._name = self._value = b""
-        self._most = most_bytes + LARGEST_REST
         self._received = self._in_parts = 0
         self._deadline = asyncio.get_running_loop().time() + LONGEST_SECONDS
         self._in_part = False
@@ -161,6 +160,9 @@ class _Body:
                 self._parser.write(chunk)
             except FormParserError:
                 raise malformed_body(MALFORMED) from None
+            self._received += len(chunk)
+            if self._received - self._in_parts > LARGEST_REST:
+                raise body_too_large(LARGEST_REST)
         return self._events.popleft()
 
     async def _receive(self) -> bytes | None:
@@ -168,15 +170,11 @@ class _Body:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(loop.time() + IDLE_SECONDS, self._deadline)):
-                chunk = await anext(self._stream, None)
+                return await anext(self._stream, None)
         except TimeoutError:
             raise too_slow() from None
         except ClientDisconnect:
             raise malformed_body("The body ends before the form does") from None  # nobody is there to hear it
-        self._received += len(chunk or b"")
-        if self._received - self._in_parts > LARGEST_REST:
-            raise body_too_large(LARGEST_REST)
-        return chunk
 
     def _begin_part(self) -> None:
         self._headers = {}

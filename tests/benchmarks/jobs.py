@@ -187,7 +187,7 @@ def _rate_by_hand_on_sqlite(path: Path, workers: int, jobs: int) -> float:
 # ── Both ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def jobs_on_postgres(folder: Path, postgres: PostgresServer, *, quick: bool) -> list[Figure]:
+def on_postgres(folder: Path, postgres: PostgresServer, *, quick: bool) -> list[Figure]:
     postgres.create_database("jobs")
     url = postgres.url("jobs")
     migrate(url)
@@ -200,7 +200,7 @@ def jobs_on_postgres(folder: Path, postgres: PostgresServer, *, quick: bool) -> 
     return [*figures, asyncio.run(_cost_of_an_event(url, "PostgreSQL", quick=quick))]
 
 
-def jobs_on_sqlite(folder: Path, *, quick: bool) -> list[Figure]:
+def on_sqlite(folder: Path, *, quick: bool) -> list[Figure]:
     path = folder / "jobs.db"
     migrate(f"sqlite:///{path}")
     count = 400 if quick else 2000

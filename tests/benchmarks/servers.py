@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.deployment import hide_tools
+from tests.postgres_server import PostgresServer
 
 SECRET_KEY: Final = "a-key-that-only-the-benchmarks-use"
 PORTS: Final = range(20000, 32000)
@@ -78,12 +79,19 @@ def migrate(folder: Path, database_url: str) -> None:
     """`portico migrate`, as one does it once for a PostgreSQL."""
     subprocess.run(
         [str(Path(sys.executable).with_name("portico")), "migrate"],
-        env=_clean({"DATA_DIR": str(folder), "DATABASE_URL": database_url}),
+        env=_clean({"PYTHONPATH": str(PROJECT), "DATA_DIR": str(folder), "DATABASE_URL": database_url}),
         cwd=folder,
         timeout=DEADLINE,
         check=True,
         stdout=subprocess.DEVNULL,
     )
+
+
+def new_database(folder: Path, postgres: PostgresServer, name: str) -> str:
+    """The URL of a new database that is up to date."""
+    postgres.create_database(name)
+    migrate(folder, postgres.url(name))
+    return postgres.url(name)
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from adapters.storage.disk import DiskBlobStore
+from adapters.storage.s3 import S3BlobStore
 from application.ports.storage import BlobStore, Staged
 from tests.fakes import InMemoryBlobStore, SettableClock
+from tests.s3_servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
 
 CONTENT = b"The Analytical Engine weaves algebraical patterns"
 CONTENT_SHA256 = sha256(CONTENT).hexdigest()
@@ -44,6 +47,21 @@ async def kept(blobs: BlobStore, content: bytes = CONTENT) -> Staged:
 def in_memory(clock: SettableClock) -> Subject:
     blobs = InMemoryBlobStore(clock)
     return Subject(blobs, lambda: {*blobs.blobs, *blobs.staged})
+
+
+def in_bucket(server: S3Server) -> Subject:
+    bucket = server.new_bucket()
+    return Subject(s3_blobs(server, bucket), lambda: server.names_in(bucket))
+
+
+def s3_blobs(server: S3Server, bucket: str, **changes: Any) -> S3BlobStore:
+    values: dict[str, Any] = {
+        "region": "us-east-1",
+        "endpoint_url": server.url,
+        "access_key_id": ACCESS_KEY_ID,
+        "secret_access_key": SECRET_ACCESS_KEY,
+    }
+    return S3BlobStore(bucket, **(values | changes))
 
 
 def on_disk(folder: Path) -> Subject:

@@ -12,18 +12,31 @@ from hypothesis import strategies as st
 
 from adapters.storage.disk import BLOCK
 from application.ports.storage import BlobMissing, Staged
-from tests.contracts.blobs import CONTENT, CONTENT_SHA256, Subject, all_of, in_chunks, in_memory, kept, on_disk
+from tests.contracts.blobs import (
+    CONTENT,
+    CONTENT_SHA256,
+    Subject,
+    all_of,
+    in_bucket,
+    in_chunks,
+    in_memory,
+    kept,
+    on_disk,
+)
 from tests.fakes import SettableClock
 
 HOUR = timedelta(hours=1)
-LARGE = bytes(range(256)) * (2 * BLOCK // 256) + b"the end"
+LARGE = bytes(range(256)) * (5 * BLOCK // 256) + b"the end"
+"""More than two parts of a multipart upload."""
 NO_HASHES = ["0" * 64, "", "../../etc/passwd", "A" * 64, CONTENT_SHA256 + "\n", "\0"]
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "moto", "rclone"])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     if request.param == "disk":
         return on_disk(tmp_path / "files")
+    if request.param in ("moto", "rclone"):
+        return in_bucket(request.getfixturevalue(request.param))
     return in_memory(SettableClock(datetime.now(UTC)))
 
 

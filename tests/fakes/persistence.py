@@ -1,10 +1,10 @@
 """The store in memory: transactions one at a time, with a real rollback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import Job, NewJob
@@ -15,8 +15,10 @@ from application.ports.persistence import (
     Imports,
     Items,
     MailedTokens,
+    ResumableUploads,
     Sessions,
     Tasks,
+    Thumbnails,
     Users,
     Work,
 )
@@ -25,26 +27,30 @@ from domain.errors import Unavailable
 from domain.events import Event
 from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.imports import Import
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.tasks import Task, TaskNotFound
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
+from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
+from tests.fakes.resumable import InMemoryResumableUploads, found_upload
 from tests.fakes.tasks import InMemoryImports, InMemoryTasks, page_of_tasks
 
 
 class InMemoryWork:
     """One `Work`: on copies, which take the place of what was there when it commits."""
 
-    def __init__(self, tables: Tables, clock: Clock, queue: InMemoryJobs) -> None:
+    def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime], queue: InMemoryJobs) -> None:
         self._tables: Tables | None = tables
         self._queue = queue
         self.announced: list[Event] = []
@@ -53,11 +59,13 @@ class InMemoryWork:
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
+        self.answers: Answers = InMemoryAnswers(self.tables, now)
         self.files: Files = InMemoryFiles(self.tables)
         self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
+        self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.tasks: Tasks = InMemoryTasks(self.tables, queue)
         self.imports: Imports = InMemoryImports(self.tables)
-        self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -88,13 +96,15 @@ class InMemoryStore:
     jobs: InMemoryJobs = field(default_factory=InMemoryJobs)
     announced: list[Event] = field(default_factory=list)
     available: bool = True
+    ahead: timedelta = timedelta()
+    """How far the store's own clock is ahead of the other one."""
     _tables: Tables = field(default_factory=Tables)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         await self._take_turns()
-        work = InMemoryWork(self._tables.copy(), self.clock, self.jobs)
+        work = InMemoryWork(self._tables.copy(), self.clock, self.now, self.jobs)
         token = transactions.holder.set(asyncio.current_task())
         try:
             yield work
@@ -112,6 +122,10 @@ class InMemoryStore:
                 await self._lock.acquire()
         except TimeoutError:
             raise Unavailable from None
+
+    def now(self) -> datetime:
+        """The time by the store's own clock."""
+        return self.clock.now() + self.ahead
 
     def _commit(self, work: InMemoryWork) -> None:
         self._tables = work.tables()
@@ -211,6 +225,18 @@ class InMemoryStore:
         await self._answer()
         return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
 
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        await self._answer()
+        return found_upload(self._tables, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        await self._answer()
+        return self._tables.upload_parts.get(upload_id, ())
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        await self._answer()
+        return self._tables.thumbnails.get((source, fits))
+
     async def task(self, task_id: str) -> Task:
         await self._answer()
         if task_id not in self._tables.tasks:
@@ -228,7 +254,8 @@ class InMemoryStore:
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
-        return self._tables.answers.get((user_id, key))
+        kept = self._tables.answers.get((user_id, key))
+        return kept[0] if kept else None
 
     @property
     def blobs(self) -> Sequence[str]:

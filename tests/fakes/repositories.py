@@ -1,6 +1,6 @@
 """The repositories of a transaction in memory. Entities are copied on their way in and out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
@@ -8,9 +8,11 @@ from itertools import count
 from application.ports.clock import Clock
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail
 from domain.imports import Import
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.tasks import Task
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
@@ -25,11 +27,16 @@ class Tables:
     refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
-    answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
+    answers: dict[tuple[int, str], tuple[KeptAnswer, datetime]] = field(default_factory=dict)
+    """With the time since when each is kept."""
     files: dict[int, File] = field(default_factory=dict)
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
+    uploads: dict[str, ResumableUpload] = field(default_factory=dict)
+    upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
+    thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
+    """By their source and the square that they fit."""
     tasks: dict[str, Task] = field(default_factory=dict)
     imports: dict[int, Import] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -48,6 +55,9 @@ class Tables:
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
+            {key: replace(upload) for key, upload in self.uploads.items()},
+            dict(self.upload_parts),
+            dict(self.thumbnails),
             {key: replace(task) for key, task in self.tasks.items()},
             {key: replace(state, errors=[*state.errors]) for key, state in self.imports.items()},
             self.user_ids,
@@ -104,6 +114,12 @@ class InMemoryUsers:
         user = self.tables().users.get(user_id)
         if user is not None and (user.last_active is None or user.last_active < at):
             user.last_active = at
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        for user_id in user_ids:
+            user = self.tables().users.get(user_id)
+            if user is not None and not user.was_active_lately(at):
+                await self.record_activity(user_id, at)
 
     def _must_be_free(self, email: Email, *, but: int | None) -> None:
         if any(user.email == email and user.id != but for user in self.tables().users.values()):

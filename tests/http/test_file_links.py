@@ -119,3 +119,15 @@ async def test_the_same_link_is_given_under_an_idempotency_key(
     assert again.headers["Idempotency-Replayed"] == "true"
     other = await app.http.post(f"/files/{file['id']}/link", json={"expires_in": 61}, headers=keyed)
     assert outcome(other) == (422, "idempotency_key_reused")
+
+
+async def test_no_log_shows_a_link(app: RunningApp, capfd: pytest.CaptureFixture[str]) -> None:
+    _, ada = await app.user()
+    made = await link(app, ada, await upload(app, ada))
+    signature = dict(parse_qsl(urlsplit(made["url"]).query))["signature"]
+    assert (await app.at_root.get(path_of(made["url"]))).status_code == 200
+    refused = await app.at_root.get(path_of(made["url"]) + "x")
+    assert signature not in refused.text
+    output, errors = capfd.readouterr()
+    assert "/shared" in output + errors
+    assert signature not in output + errors

@@ -1,7 +1,8 @@
 """Files over HTTP: what the contract says of them, on each database."""
 
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -9,6 +10,9 @@ from tests.http.answers import outcome, without_request_id, work_done
 from tests.http.conftest import StartApp
 from tests.http.uploading import TEA, form, part, stored, upload
 from tests.running_app import PASSWORD, RunningApp
+from tests.small_file_system import small_file_system
+
+MEBIBYTE: Final = 1024 * 1024
 
 
 async def test_an_upload_is_answered_with_the_file(app: RunningApp) -> None:
@@ -140,6 +144,26 @@ async def test_more_than_the_quota_is_refused_and_nothing_is_left_behind(start_a
     assert stored(app) == {sha256(bytes(1000)).hexdigest(): bytes(1000)}
 
 
+async def test_a_full_disk_is_said_leaves_nothing_behind_and_the_next_upload_works(
+    start_app: StartApp, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir(exist_ok=True)
+    with small_file_system(tmp_path / "data" / "files", mebibytes=4):
+        app = await start_app()
+        _, ada = await app.user()
+        first = await upload(app, ada, bytes(2 * MEBIBYTE))
+        for form_field, path in (("file", "upload"), ("files", "upload-multiple")):
+            files = [(form_field, ("large", b"x" * 3 * MEBIBYTE))]
+            response = await app.http.post(f"/files/{path}", files=files, headers=ada)
+            assert outcome(response) == (507, "storage_full")
+            assert response.headers["Retry-After"]
+        assert list(stored(app)) == [first["sha256"]]
+        assert (await app.http.get("/files/", headers=ada)).json()["total"] == 1
+        await app.http.delete(f"/files/{first['id']}", headers=ada)
+        await work_done(app)
+        await upload(app, ada, b"x" * 3 * MEBIBYTE)
+
+
 async def test_files_are_listed_newest_first_by_offset_and_by_cursor(app: RunningApp) -> None:
     (_, ada), (_, bob) = await app.user(), await app.user()
     ids = [(await upload(app, ada, b"%d" % n))["id"] for n in range(5)][::-1]
@@ -209,6 +233,16 @@ async def test_a_deleted_account_takes_its_files_along(app: RunningApp) -> None:
     assert response.status_code == 204
     await work_done(app)
     assert list(stored(app).values()) == [b"shared"]
+
+
+async def test_where_files_are_uploaded_to_is_no_id(app: RunningApp) -> None:
+    for path in ("upload", "upload-multiple"):
+        for method in ("GET", "DELETE", "PUT"):
+            response = await app.http.request(method, f"/files/{path}")
+            assert outcome(response) == (405, "method_not_allowed")
+            assert response.headers["Allow"] == "POST"
+    _, ada = await app.user()
+    assert outcome(await app.http.get("/files/another", headers=ada)) == (422, "validation_error")
 
 
 NAMES = [

@@ -1,5 +1,8 @@
 """Forms that no honest client sends."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,3 +101,34 @@ async def test_any_name_is_a_label_or_refused(app: RunningApp) -> None:
             assert 1 <= len(response.json()["filename"]) <= 255
             assert not set(response.json()["filename"]) & set("/\\\0\n\r")
     assert len(stored(app)) <= 1
+
+
+async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("entrypoints.http.multipart.IDLE_SECONDS", 0.05)
+    _, ada = await app.user()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield GOOD[:80]
+        await asyncio.sleep(30)
+
+    response = await app.http.post("/files/upload", content=body(), headers={**ada, **HEADERS})
+    assert outcome(response) == (408, "request_timeout")
+    assert response.headers["Connection"] == "close"
+    assert stored(app) == {}
+
+
+async def test_an_upload_that_takes_half_a_day_is_ended(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrypoints.http.multipart.LONGEST_SECONDS", 0.1)
+    _, ada = await app.user()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield GOOD[:80]
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"x"
+
+    response = await app.http.post("/files/upload", content=body(), headers={**ada, **HEADERS})
+    assert outcome(response) == (408, "request_timeout")
+    assert stored(app) == {}

@@ -28,8 +28,9 @@ async def has_file(world: World, actor: Actor, name: str, content: bytes) -> Fil
         yield content
 
     staged = await world.blob_store.stage(whole())
-    keep = KeepDrafts(world.store.begin, world.blob_store, world.secrets, world.clock, quota=2**40)
-    (file,) = await keep(actor.user.id, [Draft(name, "text/plain", staged)])
+    (file,) = await KeepDrafts(world.keep_staged, world.clock, quota=2**40)(
+        actor.user.id, [Draft(name, "text/plain", staged)]
+    )
     return file
 
 
@@ -142,7 +143,7 @@ async def test_what_is_cancelled_at_the_last_moment_leaves_no_file(world: World)
                 await work.tasks.save(cancelled)
             return await super().__call__(*arguments, **named)
 
-    keep = Cancelled(world.store.begin, world.blob_store, world.secrets, world.clock, quota=2**40)
+    keep = Cancelled(world.keep_staged, world.clock, quota=2**40)
     stage = StageUpload(world.store, world.blob_store, 2**40)
     handler = ExportAccount(world.store, world.blob_store, stage, keep, world.clock)
     (job,) = await world.store.jobs.claim("w", limit=1, lease=LEASE)

@@ -33,7 +33,7 @@ async def has_file(world: World, actor: Actor, content: str) -> File:
         yield content.encode()
 
     staged = await world.blob_store.stage(whole())
-    keep = KeepDrafts(world.store.begin, world.blob_store, world.secrets, world.clock, quota=2**40)
+    keep = KeepDrafts(world.keep_staged, world.clock, quota=2**40)
     (file,) = await keep(actor.user.id, [Draft("items.csv", "text/csv", staged)])
     return file
 

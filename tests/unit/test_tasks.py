@@ -82,7 +82,7 @@ class TestStarting:
 
     async def test_a_task_started_twice_under_one_key_is_one(self, world: World) -> None:
         ada = await an_actor(world)
-        once = DoOnce(world.store.begin, world.store, world.clock)
+        once = DoOnce(world.store.begin, world.store)
 
         async def start_under(keep: Keep[Task]) -> Task:
             return await start(world, ada, keep)
