@@ -200,11 +200,10 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        fetch = _fetch(self.prepared[statement], values)
+        fetch = _begin_with(_fetch(self.prepared[statement], values))
 
         def in_a_transaction(connection: sqlite3.Connection) -> Sequence[Row]:
             try:
-                _begin(connection)
                 rows = fetch(connection)
                 _commit(connection)
             finally:
