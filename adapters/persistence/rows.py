@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -253,6 +253,9 @@ class ImportRow(SQLModel, table=True):
     finished: bool
 
 
+LASTS = "kind = 'run_task'"
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 
@@ -261,6 +264,9 @@ class JobRow(SQLModel, table=True):
     """
 
     __tablename__ = "jobs"
+    __table_args__ = (  # what may last is looked for apart from the rest, however much of that there is
+        Index("ix_jobs_due_at_lasting", "due_at", postgresql_where=text(LASTS), sqlite_where=text(LASTS)),
+    )
 
     id: str = Field(sa_column=Column(String(36), primary_key=True))
     kind: str = Field(sa_column=Column(String(64), nullable=False))

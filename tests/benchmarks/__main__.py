@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.benchmarks import items, own_user
+from tests.benchmarks import items, jobs, own_user
 from tests.benchmarks.alike import alike
 from tests.benchmarks.crowded_pool import crowded_pool
 from tests.benchmarks.figures import Figure, table, write_down
@@ -31,6 +31,7 @@ BENCHMARKS: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "alike": alike,
     "uploads": uploads,
     "partner": partner,
+    "jobs-sqlite": jobs.on_sqlite,
 }
 """Each is given a folder of its own, and whether it shall be quick."""
 
@@ -39,6 +40,7 @@ ON_POSTGRES: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "items-postgres": items.on_postgres,
     "pages-postgres": items.deep_pages_on_postgres,
     "crowded-pool": crowded_pool,
+    "jobs-postgres": jobs.on_postgres,
 }
 """These are given a server, too."""
 
