@@ -19,11 +19,12 @@ from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.own_user import on_postgres, on_sqlite
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.tracing import traced
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 Benchmark = Callable[[Path], list[Figure]]
-NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "alike")
-ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool"}
+NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "alike", "traced")
+ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool", "traced"}
 
 
 def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str, Benchmark]:
@@ -35,6 +36,7 @@ def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str,
     }
     if postgres is not None:
         found["own-user-postgres"] = partial(on_postgres, postgres=postgres, quick=quick)
+        found["traced"] = partial(traced, postgres=postgres, quick=quick)
         found["crowded-pool"] = partial(crowded_pool, postgres=postgres, quick=quick)
     return found
 

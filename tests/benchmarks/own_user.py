@@ -45,7 +45,7 @@ def _compared(
         servers = (measured, stack.enter_context(by_hand()))
         for server in servers:
             _load(server, token, 1)  # opens the connections, prepares the statements
-        rounds = [_round(servers, token, swapped=n % 2 == 1, quick=quick) for n in range(3 if quick else 7)]
+        rounds = [one_round(servers, token, swapped=n % 2 == 1, quick=quick) for n in range(3 if quick else 7)]
     cpu = median_ratio([(first.cpu_us, second.cpu_us) for first, second in rounds])
     throughput = median_ratio([(first.per_second, second.per_second) for first, second in rounds])
     return [
@@ -54,7 +54,7 @@ def _compared(
     ]
 
 
-def _round(servers: tuple[Server, Server], token: str, *, swapped: bool, quick: bool) -> tuple[Load, Load]:
+def one_round(servers: tuple[Server, Server], token: str, *, swapped: bool, quick: bool) -> tuple[Load, Load]:
     """Both, one right after the other, and the other way round every second time."""
     seconds = 1 if quick else 2
     if swapped:
