@@ -6,9 +6,10 @@ drivers do. The statements of this package never change their shape, so all of t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ClauseElement, Dialect
+from sqlalchemy import BigInteger, ClauseElement, DateTime, Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -97,6 +98,25 @@ def _now_ms_in_sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any)
 def _now_ms_in_postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     # Not clock_timestamp: that is volatile, so an index on a time could not be used
     return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
+
+
+class moment_ago(FunctionElement[datetime]):  # noqa: N801 - reads as a function in SQL expressions
+    """The moment that was so many seconds ago, by the database's clock, as a column of moments holds it."""
+
+    type = DateTime(timezone=True)
+    inherit_cache = True
+
+
+@compiles(moment_ago, "sqlite")
+def _moment_ago_in_sqlite(element: moment_ago, compiler: SQLCompiler, **options: Any) -> str:
+    return (
+        f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {compiler.process(element.clauses, **options)} || ' seconds')"
+    )
+
+
+@compiles(moment_ago, "postgresql")
+def _moment_ago_in_postgresql(element: moment_ago, compiler: SQLCompiler, **options: Any) -> str:
+    return f"statement_timestamp() - make_interval(secs => {compiler.process(element.clauses, **options)})"
 
 
 def like_pattern(word: str) -> str:

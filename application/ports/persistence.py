@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.events import Event
@@ -111,11 +111,11 @@ class Answers(Protocol):
         Raises `AnswerAlreadyKept`; this transaction is then of no more use.
         """
 
-    async def forget(self, answer: KeptAnswer) -> None:
-        """Remove this answer, and no other one under its key."""
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        """Remove up to `limit` answers that have been kept for so long, by the database's clock; how many there were.
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` answers that were kept at that time or earlier; how many there were."""
+        One host whose clock is wrong must not make the others do a thing twice.
+        """
 
 
 class Work(Protocol):
@@ -164,7 +164,7 @@ class Reads(Protocol):
         """The items of that user; each of the words is in the title or the description, in any case."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
-        """What is kept under that key of that user, expired or not."""
+        """What is kept under that key of that user."""
 
     async def ping(self) -> None:
         """Return when the database answers. Raises `Unavailable`."""

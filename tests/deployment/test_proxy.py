@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests import nginx_server
-from tests.faults.processes import Process, register, reserved_port, serving, serving_on, sign_in
+from tests.faults.processes import Process, register, reserved_port, serving, serving_at, sign_in
 from tests.nginx_server import connected, nginx
 from tests.running_app import bearer, eventually
 
@@ -121,7 +121,7 @@ async def test_restarting_one_server_after_the_other_fails_no_request(
                 await load.has_asked(200)
                 old.terminate()
                 assert await old.exit_status() == 0
-                restarted = serving_on(old.port, data, "--workers", workers, **settings)
+                restarted = serving_at(old.port, data, "--workers", workers, **settings)
                 await stack.enter_async_context(restarted)
             load.ended = True
             await asyncio.gather(*people)

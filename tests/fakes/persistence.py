@@ -1,10 +1,10 @@
 """The store in memory: transactions one at a time, with a real rollback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
@@ -28,7 +28,7 @@ from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InM
 class InMemoryWork:
     """One `Work`: on copies, which take the place of what was there when it commits."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime]) -> None:
         self._tables: Tables | None = tables
         self.announced: list[Event] = []
         self.jobs: list[tuple[NewJob, str | None]] = []
@@ -36,7 +36,7 @@ class InMemoryWork:
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
-        self.answers: Answers = InMemoryAnswers(self.tables)
+        self.answers: Answers = InMemoryAnswers(self.tables, now)
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -64,13 +64,15 @@ class InMemoryStore:
     jobs: InMemoryJobs = field(default_factory=InMemoryJobs)
     announced: list[Event] = field(default_factory=list)
     available: bool = True
+    ahead: timedelta = timedelta()
+    """How far the store's own clock is ahead of the other one."""
     _tables: Tables = field(default_factory=Tables)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         await self._take_turns()
-        work = InMemoryWork(self._tables.copy(), self.clock)
+        work = InMemoryWork(self._tables.copy(), self.clock, self.now)
         token = transactions.holder.set(asyncio.current_task())
         try:
             yield work
@@ -88,6 +90,10 @@ class InMemoryStore:
                 await self._lock.acquire()
         except TimeoutError:
             raise Unavailable from None
+
+    def now(self) -> datetime:
+        """The time by the store's own clock."""
+        return self.clock.now() + self.ahead
 
     def _commit(self, work: InMemoryWork) -> None:
         self._tables = work.tables()
@@ -164,7 +170,8 @@ class InMemoryStore:
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
-        return self._tables.answers.get((user_id, key))
+        kept = self._tables.answers.get((user_id, key))
+        return kept[0] if kept else None
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

@@ -210,9 +210,7 @@ CASES: Final[dict[str, Case]] = {
         lambda s: CreateItem(s.store.begin, s.world.clock), lambda s, do: do(s.ada, title="Milk", description=None)
     ),
     "create an item once": Case(
-        lambda s: CreateItemOnce(
-            DoOnce(s.store.begin, s.store, s.world.clock), CreateItem(s.store.begin, s.world.clock)
-        ),
+        lambda s: CreateItemOnce(DoOnce(s.store.begin, s.store), CreateItem(s.store.begin, s.world.clock)),
         lambda s, do: do(s.ada),
     ),
     "get an item": _on_store(GetItem, lambda s, do: do(s.ada, s.item.id)),
