@@ -19,6 +19,7 @@ from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.partner import partner
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.tracing import traced
 from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
@@ -41,6 +42,7 @@ ON_POSTGRES: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "pages-postgres": items.deep_pages_on_postgres,
     "crowded-pool": crowded_pool,
     "jobs-postgres": jobs.on_postgres,
+    "traced": traced,
 }
 """These are given a server, too."""
 
