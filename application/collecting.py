@@ -8,6 +8,8 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads
 from application.ports.storage import BlobStore
+from application.uninterrupted import to_the_end
+from domain.events import ContentAbandoned
 
 CLAIM_GRACE: Final = timedelta(hours=1)
 """How long an upload may take from its claim, when all bytes have come, to its file. One that takes longer fails."""
@@ -33,10 +35,12 @@ class CollectBlob:
         await self.collect(job.payload["sha256"])
 
     async def collect(self, sha256: str) -> None:
-        """Remove these bytes, unless they are used."""
+        """Remove these bytes, unless they are used; thumbnails that were made of them go next."""
         async with self.begin() as work:
+            for thumbnail in await work.thumbnails.remove_of(sha256):
+                work.announce(ContentAbandoned(thumbnail))
             if await work.blobs.forget(sha256, claimed_before=self.clock.now() - CLAIM_GRACE):
-                await self.store.delete(sha256)
+                await to_the_end(self.store.delete(sha256))
 
 
 @dataclass(frozen=True)

@@ -284,4 +284,4 @@ def _staged(part: UploadPart) -> Staged:
 async def _discard(store: BlobStore, parts: Sequence[UploadPart]) -> None:
     """Remove what is staged, even if whoever asks for it goes away; what can't be removed now is swept later."""
     if parts:
-        await asyncio.shield(discard(store, [Draft("", "", _staged(part)) for part in parts]))
+        await asyncio.shield(discard(store, [_staged(part) for part in parts]))

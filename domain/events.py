@@ -87,7 +87,7 @@ class FileDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ContentAbandoned:
-    """An upload claimed bytes of this hash and came to nothing."""
+    """Bytes of this hash may have been used for the last time: what claimed or referred to them came to nothing."""
 
     sha256: str
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
 
+from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
@@ -28,6 +29,7 @@ from application import (
     email_addresses,
     files,
     idempotency,
+    images,
     items,
     links,
     mail,
@@ -36,6 +38,7 @@ from application import (
     resumable,
     sessions,
     sweeping,
+    thumbnails,
     uploads,
     users,
 )
@@ -212,6 +215,7 @@ class Container(DeclarativeContainer):
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
     blobs = Singleton(_blobs, settings)
+    pictures = Singleton(PillowImages)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -266,8 +270,10 @@ class Container(DeclarativeContainer):
     quota = settings.provided.storage_quota_bytes
     max_upload = settings.provided.max_upload_bytes
     stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
-    keep_drafts = Singleton(uploads.KeepDrafts, begin, blobs, secrets, clock, quota)
-    store_files = Singleton(uploads.StoreFiles, stage_upload, keep_drafts, blobs, max_upload)
+    keep_staged = Singleton(uploads.KeepStaged, begin, blobs, secrets, clock)
+    keep_drafts = Singleton(uploads.KeepDrafts, keep_staged, clock, quota)
+    stage_drafts = Singleton(uploads.StageDrafts, stage_upload, blobs)
+    store_files = Singleton(uploads.StoreFiles, stage_drafts, keep_drafts, max_upload)
     get_file = Singleton(files.GetFile, reads)
     list_files = Singleton(files.ListFiles, reads)
     open_file = Singleton(files.OpenFile, reads, blobs)
@@ -279,6 +285,15 @@ class Container(DeclarativeContainer):
     get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
     receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
     terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
+
+    # Images
+    max_image = settings.provided.max_image_bytes
+    look_at_image = Singleton(images.LookAtImage)
+    store_image = Singleton(images.StoreImage, stage_drafts, keep_drafts, blobs, pictures, look_at_image, max_image)
+    make_thumbnail = Singleton(thumbnails.MakeThumbnail, reads, blobs, pictures, look_at_image, keep_staged, max_image)
+    open_thumbnail = Singleton(thumbnails.OpenThumbnail, reads, blobs, make_thumbnail)
+
+    # Collecting
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
     # Background work: a handler for each kind of job

@@ -47,6 +47,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
             await asyncio.gather(worker, return_exceptions=True)
         await container.throttle().close()
         container.hasher().close()
+        container.pictures().close()
         await database.close()
 
 

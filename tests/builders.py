@@ -10,6 +10,7 @@ from typing import Any, Final
 from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.files import DeleteFile, RemoveFilesOfUser
+from application.images import LookAtImage, StoreImage
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
@@ -35,7 +36,8 @@ from application.resumable import (
 )
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
-from application.uploads import KeepDrafts, StageUpload, StoreFiles
+from application.thumbnails import MakeThumbnail, OpenThumbnail
+from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
 from domain.files import Claim
 from domain.passwords import Password
@@ -47,6 +49,7 @@ from tests.fakes import (
     InMemoryBlobStore,
     InMemoryStore,
     PlainHasher,
+    PretendedImages,
     RecordingMailer,
     SequentialSecrets,
     SettableClock,
@@ -59,6 +62,7 @@ LAPTOP: Final = Device(ip="192.0.2.1", user_agent="Firefox")
 PHONE: Final = Device(ip="192.0.2.2", user_agent="Safari")
 SESSION_LIFETIME: Final = timedelta(days=30)
 MAX_UPLOAD_BYTES: Final = 1000
+MAX_IMAGE_BYTES: Final = 100
 QUOTA_BYTES: Final = 2500
 
 
@@ -190,12 +194,35 @@ class World:
         return StageUpload(self.store, self.blob_store, QUOTA_BYTES)
 
     @property
+    def stage_drafts(self) -> StageDrafts:
+        return StageDrafts(self.stage_upload, self.blob_store)
+
+    @property
+    def keep_staged(self) -> KeepStaged:
+        return KeepStaged(self.store.begin, self.blob_store, self.secrets, self.clock)
+
+    @property
     def keep_drafts(self) -> KeepDrafts:
-        return KeepDrafts(self.store.begin, self.blob_store, self.secrets, self.clock, QUOTA_BYTES)
+        return KeepDrafts(self.keep_staged, self.clock, QUOTA_BYTES)
 
     @property
     def store_files(self) -> StoreFiles:
-        return StoreFiles(self.stage_upload, self.keep_drafts, self.blob_store, MAX_UPLOAD_BYTES)
+        return StoreFiles(self.stage_drafts, self.keep_drafts, MAX_UPLOAD_BYTES)
+
+    @cached_property
+    def images(self) -> PretendedImages:
+        return PretendedImages()
+
+    @property
+    def store_image(self) -> StoreImage:
+        return StoreImage(
+            self.stage_drafts, self.keep_drafts, self.blob_store, self.images, LookAtImage(), MAX_IMAGE_BYTES
+        )
+
+    @cached_property
+    def open_thumbnail(self) -> OpenThumbnail:
+        make = MakeThumbnail(self.store, self.blob_store, self.images, LookAtImage(), self.keep_staged, MAX_IMAGE_BYTES)
+        return OpenThumbnail(self.store, self.blob_store, make)
 
     @property
     def create_upload(self) -> CreateResumableUpload:

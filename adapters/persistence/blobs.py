@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, delete, exists, insert, literal, not_, o
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.rows import BlobClaimRow, BlobRow, FileRow
+from adapters.persistence.rows import BlobClaimRow, BlobRow, FileRow, ThumbnailRow
 from adapters.persistence.statements import Statement
 from domain.files import Claim
 
@@ -31,6 +31,7 @@ SHARE: Final = Statement(
 
 _USED: Final = or_(
     exists().where(col(FileRow.sha256) == col(BlobRow.sha256)),
+    exists().where(col(ThumbnailRow.sha256) == col(BlobRow.sha256)),
     exists().where(
         and_(col(BlobClaimRow.sha256) == col(BlobRow.sha256), col(BlobClaimRow.claimed_at) >= bindparam("claimed"))
     ),

@@ -202,6 +202,16 @@ class UploadPartRow(SQLModel, table=True):
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class ThumbnailRow(SQLModel, table=True):
+    """It refers to its bytes, and goes with those that it was made of."""
+
+    __tablename__ = "thumbnails"
+
+    source: str = Field(sa_column=_sha256(primary_key=True))
+    fits: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    sha256: str = Field(sa_column=_sha256(index=True))
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 

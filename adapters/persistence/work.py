@@ -17,14 +17,26 @@ from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_toke
 from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, sessions_of
 from adapters.persistence.statements import Statement
+from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Blobs, Files, Items, MailedTokens, ResumableUploads, Sessions, Users
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Files,
+    Items,
+    MailedTokens,
+    ResumableUploads,
+    Sessions,
+    Thumbnails,
+    Users,
+)
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -46,6 +58,7 @@ class SqlWork:
         self.files: Files = SqlFiles(transaction)
         self.blobs: Blobs = SqlBlobs(transaction)
         self.resumable_uploads: ResumableUploads = SqlResumableUploads(transaction)
+        self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.answers: Answers = SqlAnswers(transaction)
         self.announced: list[NewJob] = []
 
@@ -120,6 +133,9 @@ class SqlReads:
 
     async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
         return await parts_of(self._database, upload_id)
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        return await find_thumbnail(self._database, source, fits)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)

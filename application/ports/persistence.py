@@ -8,6 +8,7 @@ from typing import Protocol
 from domain.events import Event
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
@@ -142,7 +143,7 @@ class Blobs(Protocol):
 
     async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
         """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
-        transaction ends, nobody can claim them.
+        transaction ends, nobody can claim them. Their thumbnails must have been removed.
 
         Older claims are what an upload that died left behind.
         """
@@ -183,6 +184,21 @@ class ResumableUploads(Protocol):
         """Remove up to `limit` uploads created at that time or earlier; likewise."""
 
 
+class Thumbnails(Protocol):
+    """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source
+        that fits the same square.
+
+        Raises `FileNotFound` if the bytes that it was made of are gone.
+        """
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        """Remove what was made of these bytes, unless a file has them; the hashes that it is stored under. Until this
+        transaction ends, nothing more is made of them."""
+
+
 class Answers(Protocol):
     """What was answered under an idempotency key, inside a transaction."""
 
@@ -212,6 +228,7 @@ class Work(Protocol):
     files: Files
     blobs: Blobs
     resumable_uploads: ResumableUploads
+    thumbnails: Thumbnails
     answers: Answers
 
     def announce(self, event: Event) -> None:
@@ -267,6 +284,9 @@ class Reads(Protocol):
 
     async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
         """The parts of that upload in their order."""
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        """The thumbnail of these bytes, if it was made."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user, expired or not."""

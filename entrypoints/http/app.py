@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, files, items, operations, pages, resumable, users
+from entrypoints.http import auth, files, images, items, operations, pages, resumable, users
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
@@ -21,7 +21,7 @@ from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router, resumable.router, files.router)
+IN_API = (users.router, auth.router, items.router, images.router, resumable.router, files.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",

@@ -26,6 +26,7 @@ from domain.errors import (
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
+    UnsupportedType,
 )
 from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
@@ -38,6 +39,7 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     Conflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
+    UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
     ChecksumMismatch: 460,

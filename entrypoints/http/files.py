@@ -1,7 +1,7 @@
 """Files over HTTP."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -89,13 +89,14 @@ async def _api(settings: Annotated[Settings, use("settings")]) -> str:
 
 Api = Annotated[str, Depends(_api)]
 """The path that the API is under."""
+CREATED: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": {"Location": {"schema": {"type": "string"}}}}}
 UPLOADED: Final = errors(*SIGNED_IN, FileTooLarge, QuotaExceeded, StorageFull, form=True)
 
 
 @router.post(
     "/upload",
     status_code=201,
-    responses=UPLOADED | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
+    responses=UPLOADED | CREATED,
     openapi_extra=form_of("file", FILE),
 )
 async def upload_file(

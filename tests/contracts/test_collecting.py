@@ -10,7 +10,7 @@ from adapters.security.secrets import SystemSecrets
 from adapters.storage.disk import DiskBlobStore
 from application.collecting import CollectBlob, SweepBlobs
 from application.files import DeleteFile
-from application.uploads import KeepDrafts, StageUpload, StoreFiles, Upload
+from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles, Upload
 from domain.files import File
 from domain.pages import PageRequest
 from domain.users import Actor
@@ -33,8 +33,8 @@ async def test_bytes_are_there_as_long_as_a_file_refers_to_them_and_no_longer(sq
     store, clock, folder = sql_store, sql_store.clock, tmp_path / "files"
     blobs = DiskBlobStore(folder)
     ada = Actor(await store.has(), "a session")
-    keep = KeepDrafts(store.begin, blobs, SystemSecrets(b"s" * 32), clock, 10**9)
-    store_files = StoreFiles(StageUpload(store.reads, blobs, 10**9), keep, blobs, 10**9)
+    keep = KeepDrafts(KeepStaged(store.begin, blobs, SystemSecrets(b"s" * 32), clock), clock, 10**9)
+    store_files = StoreFiles(StageDrafts(StageUpload(store.reads, blobs, 10**9), blobs), keep, 10**9)
     delete_file = DeleteFile(store.begin)
     collect = CollectBlob(store.begin, blobs, clock)
     sweep = SweepBlobs(store.reads, blobs, clock, collect)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from adapters.persistence import blobs, files, postgres, sqlite
+from adapters.persistence import blobs, files, postgres, sqlite, thumbnails
 from adapters.persistence.items import page_statements
 from adapters.persistence.sessions import OF_USER
 from adapters.persistence.statements import Statement, prepare
@@ -35,6 +35,7 @@ UNSORTED: Final = {
     "files counted": (files.COUNT, ""),
     "files summed": (files.USED, ""),
     "files of a name": (files.NEWEST_NAMED, ""),
+    "thumbnails found": (thumbnails.FIND, ""),
     "bytes used": (blobs.IS_USED, ""),
     "bytes unused": (blobs.UNUSED, "sha256"),
 }
@@ -49,7 +50,7 @@ def values_for(key: str) -> dict[str, Any]:
     """Something for every parameter there is."""
     words = {f"word{n}": "%x%" for n in range(2)}
     page = {"owner_id": 1, "user_id": 1, "is_active": True, "limit": 11, "skip": 0}
-    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW}
+    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64}
     return words | page | bytes_ | {"after": FIRST_KEYS.get(key, 7), "after_id": 7, "now": NOW}
 
 

@@ -1,5 +1,6 @@
 """Honest fakes: what the ports promise, in memory. They pass the contract suites."""
 
+from tests.fakes.images import PretendedImages
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
 from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
@@ -14,6 +15,7 @@ __all__ = [
     "InMemoryJobs",
     "InMemoryStore",
     "PlainHasher",
+    "PretendedImages",
     "RecordingMailer",
     "SequentialSecrets",
     "SettableClock",

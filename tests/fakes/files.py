@@ -58,6 +58,7 @@ class InMemoryBlobs:
         tables = self.tables()
         if sha256 not in unused(tables, claimed_before):
             return False
+        assert all(source != sha256 for source, _ in tables.thumbnails), "it still has thumbnails"
         del tables.blobs[sha256]
         tables.claims = {key: claim for key, claim in tables.claims.items() if claim.sha256 != sha256}
         return True
@@ -76,6 +77,7 @@ def bytes_of(files: Sequence[File]) -> int:
 def unused(tables: Tables, claimed_before: datetime) -> list[str]:
     """Hashes that nothing refers to, without a claim as young as that, in order."""
     used = {file.sha256 for file in tables.files.values()}
+    used |= {thumbnail.sha256 for thumbnail in tables.thumbnails.values()}
     used |= {claim.sha256 for claim in tables.claims.values() if claim.claimed_at >= claimed_before}
     return sorted(tables.blobs.keys() - used)
 

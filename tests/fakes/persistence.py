@@ -16,6 +16,7 @@ from application.ports.persistence import (
     MailedTokens,
     ResumableUploads,
     Sessions,
+    Thumbnails,
     Users,
     Work,
 )
@@ -24,6 +25,7 @@ from domain.errors import Unavailable
 from domain.events import Event
 from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
@@ -33,6 +35,7 @@ from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
+from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
@@ -53,6 +56,7 @@ class InMemoryWork:
         self.files: Files = InMemoryFiles(self.tables)
         self.blobs: Blobs = InMemoryBlobs(self.tables)
         self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
+        self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
 
     def tables(self) -> Tables:
@@ -211,6 +215,10 @@ class InMemoryStore:
     async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
         await self._answer()
         return self._tables.upload_parts.get(upload_id, ())
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        await self._answer()
+        return self._tables.thumbnails.get((source, fits))
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()

@@ -8,6 +8,7 @@ from itertools import count
 from application.ports.clock import Clock
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.resumable import ResumableUpload, UploadPart
@@ -31,6 +32,8 @@ class Tables:
     claims: dict[str, Claim] = field(default_factory=dict)
     uploads: dict[str, ResumableUpload] = field(default_factory=dict)
     upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
+    thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
+    """By their source and the square that they fit."""
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -48,6 +51,7 @@ class Tables:
             dict(self.claims),
             {key: replace(upload) for key, upload in self.uploads.items()},
             dict(self.upload_parts),
+            dict(self.thumbnails),
             self.user_ids,
             self.item_ids,
             self.file_ids,
