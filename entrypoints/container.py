@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Factory, Object, Provider, Singleton
@@ -55,12 +56,16 @@ from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from application.ports.partner import Partner
+from application.ports.persistence import Begin
 from application.ports.storage import BlobStore
 from domain.errors import Unavailable
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from entrypoints.health import Check, NotReady, Pending, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.tracing import Tracing
 
 AUDIENCE = "portico"
 
@@ -73,6 +78,26 @@ def _database(settings: Settings) -> Database:
     from adapters.persistence.postgres import PostgresDatabase
 
     return PostgresDatabase(settings.database)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from entrypoints.tracing import Tracing
+
+    return Tracing(settings.otel_exporter_otlp_endpoint)
+
+
+def _traced(tracing: "Tracing | None", name: str, port: Any) -> Any:
+    return port if tracing is None else tracing.port(name, port)
+
+
+def _traced_begin(tracing: "Tracing | None", begin: Begin) -> Begin:
+    return begin if tracing is None else tracing.begin(begin)
+
+
+def _traced_handlers(tracing: "Tracing | None", handlers: Mapping[str, Handler]) -> Mapping[str, Handler]:
+    return handlers if tracing is None else tracing.handlers(handlers)
 
 
 def _secret_key(settings: Settings) -> bytes:
@@ -271,21 +296,23 @@ class Container(DeclarativeContainer):
     settings = Dependency(instance_of=Settings)
 
     # The parts that plug into the ports
+    tracing = Singleton(_tracing, settings)
     clock = Singleton(SystemClock)
     database = Singleton(_database, settings)
-    begin = Singleton(partial, begin, database, clock)
-    reads = Singleton(SqlReads, database, clock)
+    begin = Singleton(_traced_begin, tracing, Singleton(partial, begin, database, clock))
+    reads = Singleton(_traced, tracing, "database", Singleton(SqlReads, database, clock))
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
     secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
     tokens = Singleton(_tokens, settings, secret_key, clock)
-    hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
+    hasher = Singleton(_traced, tracing, "hasher", Singleton(BcryptHasher, settings.provided.bcrypt_rounds))
     breached = Singleton(BreachedPasswordList)
-    throttle = Singleton(_throttle, settings, secret_key)
-    mailer = Singleton(_mailer, settings)
-    partner = Singleton(_partner, settings)
+    partner = Singleton(_traced, tracing, "partner", Singleton(_partner, settings))
     blobs = Singleton(_blobs, settings)
     pictures = Singleton(PillowImages)
+    throttle = Singleton(_traced, tracing, "throttle", Singleton(_throttle, settings, secret_key))
+    bare_mailer = Singleton(_mailer, settings)
+    mailer = Singleton(_traced, tracing, "mailer", bare_mailer)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -415,10 +442,11 @@ class Container(DeclarativeContainer):
         }
     )
     handlers = Singleton(_AtFirstUse, job_handlers.provider)
-    worker = Singleton(Worker, Factory(_worker_name), job_queue, handlers, schedules, metrics.provided.worked)
+    traced_handlers = Singleton(_traced_handlers, tracing, handlers)
+    worker = Singleton(Worker, Factory(_worker_name), job_queue, traced_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer, partner))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, bare_mailer, partner))
     schema_head = Singleton(head)
