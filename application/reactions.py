@@ -32,7 +32,7 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
     UserPinged: ["record_activity"],
-    UserDeleted: ["remove_items_of_user"],
+    UserDeleted: ["remove_items_of_user", "remove_changes_of_user"],
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from application.changes import KEPT as CHANGES_KEPT
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
@@ -14,6 +15,10 @@ BATCH: Final = 500
 """Rows a transaction removes at most, so that none of them lasts long."""
 REMEMBERED: Final = timedelta(days=7)
 """How long an expired mailed token is kept: longer than its mail is retried, so that no retry revives a dead one."""
+
+CHANGES_SPARED: Final = timedelta(hours=1)
+"""How long a change is kept after nobody can resume from it. Two of one user may be written down by clocks that
+disagree: whatever follows the one somebody resumes from must still be there."""
 
 
 async def _sweep_sessions(work: Work, now: datetime) -> int:
@@ -28,16 +33,21 @@ async def _sweep_answers(work: Work, now: datetime) -> int:
     return await work.answers.sweep(now - KEPT, limit=BATCH)
 
 
+async def _sweep_changes(work: Work, now: datetime) -> int:
+    return await work.changes.sweep(now - CHANGES_KEPT - CHANGES_SPARED, limit=BATCH)
+
+
 SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (
     _sweep_sessions,
     _sweep_mailed_tokens,
     _sweep_answers,
+    _sweep_changes,
 )
 
 
 @dataclass(frozen=True)
 class SweepExpired:
-    """Remove expired sessions, refresh tokens, mailed tokens and kept answers, in batches."""
+    """Remove expired sessions, refresh tokens, mailed tokens, kept answers and changes, in batches."""
 
     begin: Begin
     clock: Clock

@@ -1,6 +1,12 @@
-"""What the domain announces, named in the past tense. Fields are plain JSON values: events are written down."""
+"""What the domain announces, named in the past tense.
+
+Fields are plain JSON values, since events are written down; or the thing itself, where its owner is shown what became
+of it: see `application.changes`.
+"""
 
 from dataclasses import dataclass
+
+from domain.items import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +62,12 @@ class UserDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ItemCreated:
-    item_id: int
-    owner_id: int
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)
 class ItemUpdated:
-    item_id: int
-    owner_id: int
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)

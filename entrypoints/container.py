@@ -1,5 +1,6 @@
 """The composition root: the only place that names an adapter. A setting picks it, and nothing else changes."""
 
+import hmac
 import os
 import secrets
 import socket
@@ -16,6 +17,7 @@ from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
+from adapters.realtime.memory import MemoryBroadcaster
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
 from adapters.security.clock import SystemClock
@@ -23,13 +25,28 @@ from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
-from application import email_addresses, idempotency, items, mail, mailed_tokens, passwords, sessions, sweeping, users
+from application import (
+    changes,
+    email_addresses,
+    idempotency,
+    items,
+    mail,
+    mailed_tokens,
+    passwords,
+    sessions,
+    sweeping,
+    users,
+)
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
+from application.ports.realtime import Broadcaster
+from application.realtime import OpenConnection, Realtime
 from entrypoints.health import Check, NotReady, Readiness, writable
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
+from entrypoints.shown import show
+from entrypoints.words import ClientWords
 
 AUDIENCE = "portico"
 
@@ -95,6 +112,19 @@ def _mailer(settings: Settings) -> Mailer:
     return ConsoleMailer(writer)
 
 
+def _broadcaster(settings: Settings, secret_key: bytes, process: str) -> Broadcaster:
+    if settings.redis_url is not None:
+        from adapters.realtime.redis import RedisBroadcaster
+
+        service = hmac.new(secret_key, b"portico realtime 1", "sha256").hexdigest()[:32]
+        return RedisBroadcaster(settings.redis_url, service, process)
+    if settings.uses_sqlite:
+        return MemoryBroadcaster()
+    from adapters.realtime.postgres import PostgresBroadcaster
+
+    return PostgresBroadcaster(settings.database, process)
+
+
 def _checks(
     settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
@@ -145,7 +175,7 @@ def _tokens(settings: Settings, secret_key: bytes, clock: SystemClock) -> JwtAcc
     )
 
 
-def _worker_name() -> str:
+def _process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -157,11 +187,15 @@ class Container(DeclarativeContainer):
     # The parts that plug into the ports
     clock = Singleton(SystemClock)
     database = Singleton(_database, settings)
-    begin = Singleton(partial, begin, database, clock)
     reads = Singleton(SqlReads, database, clock)
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
     secrets = Singleton(SystemSecrets, secret_key)
+    words = Singleton(ClientWords)
+    process = Singleton(_process_name)
+    broadcaster = Singleton(_broadcaster, settings, secret_key, process)
+    realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
+    begin = Singleton(partial, begin, database, clock, Object(show), realtime.provided.changed)
     tokens = Singleton(_tokens, settings, secret_key, clock)
     hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
     breached = Singleton(BreachedPasswordList)
@@ -172,6 +206,7 @@ class Container(DeclarativeContainer):
     # Sessions
     session_lifetime = Singleton(_session_lifetime, settings)
     authenticate = Singleton(sessions.Authenticate, tokens, reads, clock)
+    open_connection = Singleton(OpenConnection, authenticate, tokens)
     issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
     sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
     refresh_session = Singleton(sessions.RefreshSession, begin, issue_tokens, secrets, clock, session_lifetime)
@@ -229,10 +264,11 @@ class Container(DeclarativeContainer):
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
+        remove_changes_of_user=Singleton(changes.RemoveChangesOfUser, begin),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
     schedules = Object({"sweep_expired": timedelta(hours=1)})
-    worker = Singleton(Worker, Factory(_worker_name), job_queue, job_handlers, schedules, metrics.provided.worked)
+    worker = Singleton(Worker, Factory(_process_name), job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, job_queue, throttle)

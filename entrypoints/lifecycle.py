@@ -45,6 +45,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
         await asyncio.gather(preparing, return_exceptions=True)
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
+        await container.realtime().close()
         await container.throttle().close()
         container.hasher().close()
         await database.close()

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from entrypoints.http.app import create_app
 from entrypoints.http.connection import Connection
+from entrypoints.http.websockets import LARGEST_MESSAGE, WebSocketConnection
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, read_settings
@@ -71,7 +72,9 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         http=Connection,
-        ws="none",
+        ws=WebSocketConnection,
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.changes import RemoveChangesOfUser
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
@@ -179,6 +180,7 @@ class World:
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
+            "remove_changes_of_user": RemoveChangesOfUser(self.store.begin),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -25,6 +25,12 @@ class Transaction(Protocol):
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         """The first row, if there is one. Raises `NotUnique` or `Unavailable`."""
 
+    async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+        """Run it for each of these values, in one round trip: every row that it returns, in their order.
+
+        Raises `NotUnique` or `Unavailable`.
+        """
+
     async def run(self, statement: Statement, **values: Any) -> int:
         """How many rows it changed. Raises `NotUnique` or `Unavailable`."""
 

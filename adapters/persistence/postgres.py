@@ -82,6 +82,11 @@ class PostgresTransaction:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+        prepared = self._prepare(statement)
+        with _translated():
+            return prepared.load(await self._connection.fetchmany(prepared.sql, map(prepared.bind, values)))
+
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._prepare(statement)
         with _translated():

@@ -138,6 +138,15 @@ class SqliteTransaction:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+        prepared = self._database.prepared[statement]
+        bound = [prepared.bind(one) for one in values]
+
+        def execute(connection: sqlite3.Connection) -> Sequence[Row]:
+            return prepared.load([row for one in bound for row in connection.execute(prepared.sql, one)])
+
+        return await self._run(execute)
+
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._database.prepared[statement]
         bound = prepared.bind(values)

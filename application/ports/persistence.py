@@ -1,10 +1,11 @@
 """What is kept, and the transaction it is kept by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from application.ports.realtime import Change
 from domain.events import Event
 from domain.idempotency import KeptAnswer
 from domain.items import Item, ItemSort
@@ -118,6 +119,16 @@ class Answers(Protocol):
         """Remove up to `limit` answers that were kept at that time or earlier; how many there were."""
 
 
+class Changes(Protocol):
+    """What users are told of, inside a transaction. It is written down by `Work.announce`."""
+
+    async def delete_of(self, user_id: int, *, limit: int) -> int:
+        """Remove up to `limit` changes of that user; how many there were."""
+
+    async def sweep(self, before: datetime, *, limit: int) -> int:
+        """Look at the oldest `limit` changes, and remove those written down by then; how many there were."""
+
+
 class Work(Protocol):
     """One transaction: leaving the block commits, an exception undoes all of it.
 
@@ -129,9 +140,10 @@ class Work(Protocol):
     mailed_tokens: MailedTokens
     items: Items
     answers: Answers
+    changes: Changes
 
     def announce(self, event: Event) -> None:
-        """Write the event down in this transaction; its reactions follow after the commit."""
+        """Write the event down in this transaction, and what it shows; its reactions follow after the commit."""
 
 
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
@@ -165,6 +177,21 @@ class Reads(Protocol):
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user, expired or not."""
+
+    async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
+        """The changes of each of these users beyond the id that they are at, lowest id first."""
+
+    async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
+        """The changes of that user in that channel beyond an id, lowest id first."""
+
+    async def last_change(self, user_id: int) -> int:
+        """The greatest id of that user's changes; 0 if there is none."""
+
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
+        """Whether it is a change of that user in that channel, written down since then."""
+
+    async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
+        """Those of these sessions that have not ended, and whose user is active."""
 
     async def ping(self) -> None:
         """Return when the database answers. Raises `Unavailable`."""

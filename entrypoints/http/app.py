@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, operations, pages, users
+from entrypoints.http import auth, items, operations, pages, realtime, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
@@ -71,6 +71,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
         app.include_router(router)
     for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
+    app.router.routes.extend(realtime.ROUTES)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
     _add_layers(app, settings, container)

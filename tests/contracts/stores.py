@@ -24,6 +24,7 @@ from domain.sessions import RefreshToken, Session
 from domain.users import Actor, User
 from tests.builders import a_user
 from tests.fakes import InMemoryStore, SettableClock
+from tests.fakes.changes import show
 
 PASS_TIME = Statement(
     update(JobRow).values(
@@ -113,7 +114,7 @@ def store_on(database: Database, clock: SettableClock) -> Store:
             await transaction.run(PASS_TIME, elapsed=int(time.total_seconds() * 1000))
 
     def transaction() -> AbstractAsyncContextManager[Work]:
-        return begin(database, clock)
+        return begin(database, clock, show, lambda _: None)
 
     return Store(transaction, SqlReads(database, clock), SqlJobQueue(database), clock, let_pass)
 

@@ -1,14 +1,16 @@
 """The store in memory: transactions one at a time, with a real rollback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from application.changes import change_of
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Items, MailedTokens, Sessions, Users, Work
+from application.ports.persistence import Answers, Changes, Items, MailedTokens, Sessions, Users, Work
+from application.ports.realtime import Change, NewChange
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
@@ -20,6 +22,7 @@ from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
+from tests.fakes.changes import InMemoryChanges, beyond, show
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
@@ -37,6 +40,9 @@ class InMemoryWork:
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables)
+        self._changes = InMemoryChanges(self.tables)
+        self.changes: Changes = self._changes
+        self.shown: list[NewChange] = []
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -48,6 +54,12 @@ class InMemoryWork:
         self.tables()
         self.announced.append(event)
         self.jobs += [(job, request_id.get()) for job in jobs_for(event)]
+        change = change_of(event, show)
+        if change is not None:
+            self.shown.append(change)
+
+    def write_down_changes(self, now: datetime) -> None:
+        self._changes.write_down(self.shown, now)
 
     def end(self) -> None:
         self._tables = None
@@ -57,12 +69,14 @@ class InMemoryWork:
 class InMemoryStore:
     """`store.begin` is a `Begin`, the store itself a `Reads`, `store.jobs` a `JobQueue`.
 
-    `announced` are the events that were committed. While `available` is False, everything raises `Unavailable`.
+    `announced` are the events that were committed; `changed` is told whose things were. While `available` is False,
+    everything raises `Unavailable`.
     """
 
     clock: Clock
     jobs: InMemoryJobs = field(default_factory=InMemoryJobs)
     announced: list[Event] = field(default_factory=list)
+    changed: Callable[[Collection[int]], None] = lambda _: None
     available: bool = True
     _tables: Tables = field(default_factory=Tables)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -90,10 +104,13 @@ class InMemoryStore:
             raise Unavailable from None
 
     def _commit(self, work: InMemoryWork) -> None:
+        work.write_down_changes(self.clock.now())
         self._tables = work.tables()
         self.announced += work.announced
         for job, under in work.jobs:
             self.jobs.write_down(job, under)
+        if work.shown:
+            self.changed({change.user_id for change in work.shown})
 
     async def _answer(self) -> None:
         """Let others have their turn, as a round trip does. Raises `Unavailable`."""
@@ -165,6 +182,32 @@ class InMemoryStore:
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
         return self._tables.answers.get((user_id, key))
+
+    async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
+        await self._answer()
+        return beyond(self._tables, positions, limit)
+
+    async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
+        await self._answer()
+        return beyond(self._tables, {user_id: after}, limit, channel)
+
+    async def last_change(self, user_id: int) -> int:
+        await self._answer()
+        return max((change.id for change, _ in self._tables.changes.values() if change.user_id == user_id), default=0)
+
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
+        await self._answer()
+        found = self._tables.changes.get(change_id)
+        return found is not None and (found[0].user_id, found[0].channel) == (user_id, channel) and found[1] > since
+
+    async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
+        await self._answer()
+        sessions, now = self._tables.sessions, self.clock.now()
+        return {
+            one.id
+            for one in map(sessions.get, session_ids)
+            if one is not None and one.expires_at > now and self._tables.users[one.user_id].is_active
+        }
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

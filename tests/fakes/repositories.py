@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from application.ports.realtime import Change
 from domain.idempotency import KeptAnswer
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
@@ -23,8 +24,10 @@ class Tables:
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
     answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
+    changes: dict[int, tuple[Change, datetime]] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    change_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -34,8 +37,10 @@ class Tables:
             {key: replace(token) for key, token in self.mailed_tokens.items()},
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
+            dict(self.changes),
             self.user_ids,
             self.item_ids,
+            self.change_ids,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:

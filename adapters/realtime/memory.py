@@ -1,0 +1,36 @@
+"""Processes that are none: everything that is to hear it is in this one."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from application.ports.realtime import Listener
+
+
+@dataclass
+class MemoryBroadcaster:
+    """A `Broadcaster` among those that share `listeners`; by default nobody else does."""
+
+    listeners: "dict[MemoryBroadcaster, Listener]" = field(default_factory=dict)
+
+    def publish(self, message: str) -> None:
+        loop = asyncio.get_running_loop() if len(self.listeners) > 1 else None
+        for broadcaster, listener in self.listeners.items():
+            if broadcaster is not self and loop is not None:
+                loop.call_soon(listener.heard, message)
+
+    async def listen(self, listener: Listener) -> None:
+        self.listeners[self] = listener
+        listener.linked()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            del self.listeners[self]
+
+    async def close(self) -> None:
+        pass
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
