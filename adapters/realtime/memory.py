@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from application.ports.realtime import Listener
 
 
-@dataclass
+@dataclass(eq=False)
 class MemoryBroadcaster:
     """A `Broadcaster` among those that share `listeners`; by default nobody else does."""
 
     listeners: "dict[MemoryBroadcaster, Listener]" = field(default_factory=dict)
 
     def publish(self, message: str) -> None:
-        loop = asyncio.get_running_loop() if len(self.listeners) > 1 else None
         for broadcaster, listener in self.listeners.items():
-            if broadcaster is not self and loop is not None:
-                loop.call_soon(listener.heard, message)
+            if broadcaster is not self:
+                asyncio.get_running_loop().call_soon(listener.heard, message)
 
     async def listen(self, listener: Listener) -> None:
         self.listeners[self] = listener
@@ -28,9 +27,3 @@ class MemoryBroadcaster:
 
     async def close(self) -> None:
         pass
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other

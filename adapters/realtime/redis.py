@@ -16,7 +16,7 @@ from application.ports.realtime import Listener
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-KEPT: Final = 4096
+KEPT: Final = 2048
 """Messages in the stream, about."""
 AT_ONCE: Final = 100
 BLOCK_MS: Final = 2000
