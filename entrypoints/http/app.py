@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, items, operations, pages, realtime, users
+from entrypoints.http import asyncapi, auth, items, operations, pages, realtime, users
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
@@ -20,7 +20,7 @@ from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router)
+IN_API = (users.router, auth.router, items.router, asyncapi.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",

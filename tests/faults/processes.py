@@ -111,13 +111,20 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
     with _reserved_port() as port:
-        async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
-            process.port = port
-            try:
-                await comes_true(lambda: _is_up(process), START_SECONDS)
-            except TimeoutError:
-                raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+        async with serving_at(port, data, *arguments, **settings) as process:
             yield process
+
+
+@asynccontextmanager
+async def serving_at(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """As `serving`, on the port of one that has ended."""
+    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+        process.port = port
+        try:
+            await comes_true(lambda: _is_up(process), START_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+        yield process
 
 
 @asynccontextmanager
