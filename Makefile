@@ -5,10 +5,11 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv/bin/uv)
 WORKERS ?= logical
+ROUNDS ?= 10
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint bench lock
+.PHONY: help install serve test lint bench soak lock
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -30,6 +31,9 @@ lint: install  ## Check the format, the style, the types and the import contract
 
 bench: install  ## Run the benchmarks, as ratios
 	.venv/bin/python -m tests.benchmarks $(ARGS)
+
+soak: install  ## Let the hosts of a whole deployment fail, one after the other (ROUNDS=…)
+	PORTICO_SOAK_ROUNDS=$(ROUNDS) .venv/bin/pytest -n 0 -s tests/faults/test_many_machines.py $(ARGS)
 
 lock: .venv/bin/python  ## Pin again what pyproject.toml asks for (ARGS=--upgrade for the newest)
 	@$(use_uv)

@@ -12,7 +12,6 @@ from typing import Final
 
 from application.changes import KEPT
 from application.outbox import Outbox
-from application.ports.clock import Clock
 from application.ports.persistence import Reads
 from application.ports.realtime import Change, Words
 from domain.errors import Unavailable
@@ -51,10 +50,9 @@ class _Followed:
 
 
 class Feed:
-    def __init__(self, reads: Reads, words: Words, clock: Clock) -> None:
+    def __init__(self, reads: Reads, words: Words) -> None:
         self._reads = reads
         self._words = words
-        self._clock = clock
         self._users: dict[int, _Followed] = {}
         self._woken: set[int] = set()
         self._news = asyncio.Event()
@@ -75,9 +73,8 @@ class Feed:
         change. Raises `Unavailable`."""
         if after is None:
             return await self._reads.last_change(user_id), True
-        since = self._clock.now() - KEPT
         change_id = _id_in(after)
-        if change_id is not None and await self._reads.has_change(user_id, channel, change_id, since=since):
+        if change_id is not None and await self._reads.has_change(user_id, channel, change_id, within=KEPT):
             return change_id, True
         return await self._reads.last_change(user_id), False
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
 from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
 
@@ -24,7 +23,6 @@ class DoOnce:
 
     begin: Begin
     reads: Reads
-    clock: Clock
 
     async def __call__(
         self, attempt: Attempt, create: Callable[[Keep[T]], Awaitable[object]], answer: Callable[[T], str]
@@ -41,13 +39,13 @@ class DoOnce:
         async def keep(work: Work, thing: T) -> None:
             nonlocal text
             text = answer(thing)
-            await work.answers.add(KeptAnswer(attempt, text, self.clock.now()))
+            await work.answers.add(KeptAnswer(attempt, text))
 
         try:
             await create(keep)
         except AnswerAlreadyKept:
             kept = await self._find(attempt)
-            if kept is None:  # it expired at this very moment
+            if kept is None:  # it was swept at this very moment
                 raise IdempotencyInProgress from None
             return kept, True
         return text, False
@@ -55,10 +53,6 @@ class DoOnce:
     async def _find(self, attempt: Attempt) -> str | None:
         kept = await self.reads.answer(attempt.user_id, attempt.key)
         if kept is None:
-            return None
-        if kept.has_expired(self.clock.now()):
-            async with self.begin() as work:
-                await work.answers.forget(kept)
             return None
         kept.must_answer(attempt)
         return kept.text

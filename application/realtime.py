@@ -68,7 +68,7 @@ class Realtime:
         self._running: list[asyncio.Task[None]] = []
         self._link = asyncio.Event()
         self._settled: asyncio.Task[None] | None = None
-        self.feed = Feed(reads, words, clock)
+        self.feed = Feed(reads, words)
         self._presence = Presence(name, self._tell)
         self.rooms = Rooms(self._presence, words, self._tell)
         self.lobby = Lobby(words, self._tell)

@@ -15,26 +15,27 @@ BATCH: Final = 500
 """Rows a transaction removes at most, so that none of them lasts long."""
 REMEMBERED: Final = timedelta(days=7)
 """How long an expired mailed token is kept: longer than its mail is retried, so that no retry revives a dead one."""
-
+OVERDUE: Final = timedelta(days=2)
+"""How long a session that has expired is left alone: a host whose clock is wrong must not sign anybody out for good."""
 CHANGES_SPARED: Final = timedelta(hours=1)
-"""How long a change is kept after nobody can resume from it. Two of one user may be written down by clocks that
-disagree: whatever follows the one somebody resumes from must still be there."""
+"""How long a change is kept after nobody can resume from it. Of two that are written down at once, the first may bear
+the later time: whatever follows the one somebody resumes from must still be there."""
 
 
 async def _sweep_sessions(work: Work, now: datetime) -> int:
-    return await work.sessions.sweep(now, limit=BATCH)
+    return await work.sessions.sweep(now - OVERDUE, limit=BATCH)
 
 
 async def _sweep_mailed_tokens(work: Work, now: datetime) -> int:
     return await work.mailed_tokens.sweep(now - REMEMBERED, limit=BATCH)
 
 
-async def _sweep_answers(work: Work, now: datetime) -> int:
-    return await work.answers.sweep(now - KEPT, limit=BATCH)
+async def _sweep_answers(work: Work, _: datetime) -> int:
+    return await work.answers.sweep(KEPT, limit=BATCH)
 
 
-async def _sweep_changes(work: Work, now: datetime) -> int:
-    return await work.changes.sweep(now - CHANGES_KEPT - CHANGES_SPARED, limit=BATCH)
+async def _sweep_changes(work: Work, _: datetime) -> int:
+    return await work.changes.sweep(CHANGES_KEPT + CHANGES_SPARED, limit=BATCH)
 
 
 SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (

@@ -1,14 +1,14 @@
 """Doing a thing once, however often it is asked for under one key."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from domain.errors import Conflict, Invalid
 from domain.users import UserId
 
 KEPT: Final = timedelta(hours=24)
-"""How long an answer is given again."""
+"""How long an answer is given again, at least: until it is swept."""
 
 
 class IdempotencyKeyReused(Invalid):
@@ -40,10 +40,6 @@ class KeptAnswer:
 
     attempt: Attempt
     text: str
-    created_at: datetime
-
-    def has_expired(self, now: datetime) -> bool:
-        return now - self.created_at >= KEPT
 
     def must_answer(self, attempt: Attempt) -> None:
         """Raises `IdempotencyKeyReused` when the attempt asks for something else."""

@@ -245,7 +245,7 @@ class Container(DeclarativeContainer):
     ping_user = Singleton(users.PingUser, begin, reads, clock)
 
     # Items
-    do_once = Singleton(idempotency.DoOnce, begin, reads, clock)
+    do_once = Singleton(idempotency.DoOnce, begin, reads)
     create_item = Singleton(items.CreateItem, begin, clock)
     get_item = Singleton(items.GetItem, reads)
     list_items = Singleton(items.ListItems, reads)

@@ -196,9 +196,10 @@ async def smtp_server(
     tls: Literal["starttls", "tls", "none"] = "starttls",
     credentials: tuple[str, str] | None = None,
     utf8: bool = True,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[MailServer]:
-    """A server on a free port of 127.0.0.1. With `credentials` (user name and password) it demands them."""
-    server = MailServer(tls, credentials, utf8)
+    """A server on a free port of `host`. With `credentials` (user name and password) it demands them."""
+    server = MailServer(tls, credentials, utf8, host)
     await server.come_back()
     try:
         yield server

@@ -32,7 +32,6 @@ OPTIONS: Final = (
     "wal_level=minimal",
     "max_wal_senders=0",
     "max_connections=200",
-    "listen_addresses=''",
 )
 """`synchronous_commit` stays on: what was committed survives `stop_immediately`, as it would with `fsync`."""
 
@@ -42,11 +41,20 @@ class PostgresUnavailable(Exception):
 
 
 class PostgresServer:
-    """One server with its data in `directory`, which has to exist. The superuser is `postgres`, with no password."""
+    """One server with its data in `directory`, which has to exist. The superuser is `postgres`, with no password.
 
-    def __init__(self, directory: Path) -> None:
+    With an `address` it listens there too, for whoever comes; `within` is put before the command that starts it.
+    """
+
+    def __init__(self, directory: Path, *, address: str = "", within: tuple[str, ...] = ()) -> None:
         self.directory = directory
         self._data = directory / "data"
+        self._address = address
+        self._within = within
+
+    def url_over_network(self, database: str) -> str:
+        """The address of a database for another host."""
+        return f"postgresql://postgres@{self._address}/{database}"
 
     def url(self, database: str) -> str:
         """The address of a database, as asyncpg, libpq and `DATABASE_URL` take it."""
@@ -68,7 +76,11 @@ class PostgresServer:
                 shutil.chown(self.directory, *_unprivileged())
             locale = (f"--locale={LOCALE}", "--encoding=UTF8")
             self._run(binaries / "initdb", *locale, "--username=postgres", "--auth=trust", "--no-sync")
-        options = " ".join((f"-k {self.directory}", *(f"-c {option}" for option in OPTIONS)))
+            if self._address:
+                with (self._data / "pg_hba.conf").open("a") as rules:
+                    rules.write("host all all samenet trust\n")
+        listening = f"-c listen_addresses='{self._address}'"
+        options = " ".join((f"-k {self.directory}", *(f"-c {option}" for option in OPTIONS), listening))
         self._run(binaries / "pg_ctl", "start", "--wait", f"--log={self.directory / 'log'}", f"--options={options}")
 
     def stop_immediately(self) -> None:
@@ -108,7 +120,13 @@ class PostgresServer:
         return copy / folder.relative_to(package.parent)
 
     def _run(self, program: Path, *arguments: str) -> None:
-        _output_of(program, f"--pgdata={self._data}", *arguments, cwd=self.directory, **_as_unprivileged())
+        command = (str(program), f"--pgdata={self._data}", *arguments)
+        if not self._within:
+            _output_of(*command, cwd=self.directory, **_as_unprivileged())
+            return
+        user, group = _unprivileged()
+        become = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
+        _output_of(*self._within, *become, *command, cwd=self.directory)
 
 
 class RunDirectory:
@@ -162,12 +180,13 @@ class RunDirectory:
                 server.start()
         return server
 
-    def new_server(self) -> PostgresServer:
+    def new_server(self, *, address: str = "", within: tuple[str, ...] = ()) -> PostgresServer:
         """A server of one's own, started, for a test that stops it. Raises `PostgresUnavailable`."""
         find_binaries()
         with self.alone():
             self._start_keeper()
-        server = PostgresServer(Path(tempfile.mkdtemp(prefix="own-", dir=self.path)))
+        directory = Path(tempfile.mkdtemp(prefix="own-", dir=self.path))
+        server = PostgresServer(directory, address=address, within=within)
         server.start()
         return server
 
@@ -247,7 +266,7 @@ def _roomiest() -> str:
     return str(memory) if shutil.disk_usage(memory).free > ROOM_IN_MEMORY else tempfile.gettempdir()
 
 
-def _output_of(program: Path, *arguments: str, **options: Any) -> str:
+def _output_of(program: Path | str, *arguments: str, **options: Any) -> str:
     """What `program` prints. Raises `PostgresUnavailable` with its last words if it fails or takes a minute."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
     try:
@@ -263,9 +282,11 @@ def _output_of(program: Path, *arguments: str, **options: Any) -> str:
             **options,
         )
     except subprocess.CalledProcessError as failure:
-        raise PostgresUnavailable(f"{program.name} failed: {' '.join(failure.stdout.split())[-500:]}") from failure
+        raise PostgresUnavailable(
+            f"{Path(program).name} failed: {' '.join(failure.stdout.split())[-500:]}"
+        ) from failure
     except (OSError, subprocess.TimeoutExpired) as failure:
-        raise PostgresUnavailable(f"{program.name} failed: {failure}") from failure
+        raise PostgresUnavailable(f"{Path(program).name} failed: {failure}") from failure
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""A throwaway Redis for one test: on a unix socket, without a file of data, gone afterwards."""
+"""A throwaway Redis for one test: on a unix socket or a host of its own, without a file of data, gone afterwards."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 HOW_TO_GET: Final = "no Redis on this machine: `apt-get install redis-server`"
 STARTING_SECONDS: Final = 20
+PORT: Final = 6379
 
 
 class RedisUnavailable(Exception):
@@ -22,9 +23,14 @@ class RedisUnavailable(Exception):
 
 
 class RedisServer:
-    """`with RedisServer() as server:` starts one, and ends it whatever happened. Raises `RedisUnavailable`."""
+    """`with RedisServer() as server:` starts one, and ends it whatever happened. Raises `RedisUnavailable`.
 
-    def __init__(self) -> None:
+    With an `address` it listens there too, for whoever comes; `within` is put before the command that starts it.
+    """
+
+    def __init__(self, *, address: str = "", within: tuple[str, ...] = ()) -> None:
+        self._address = address
+        self._within = within
         self._directory = Path(tempfile.mkdtemp(prefix="portico-redis-"))
         self._socket = self._directory / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -34,16 +40,22 @@ class RedisServer:
         """The address, as redis-py and `REDIS_URL` take it; the same after each start."""
         return f"unix://{self._socket}"
 
+    @property
+    def url_over_network(self) -> str:
+        """The address for another host."""
+        return f"redis://{self._address}:{PORT}"
+
     def start(self) -> None:
         """Return when the server answers. It starts empty. Raises `RedisUnavailable`."""
         program = shutil.which("redis-server")
         if program is None:
             raise RedisUnavailable(HOW_TO_GET)
         self._socket.unlink(missing_ok=True)
-        options = f"--port 0 --unixsocket {self._socket} --dir {self._directory} --appendonly no".split()
+        listening = f"--bind {self._address} --port {PORT} --protected-mode no" if self._address else "--port 0"
+        options = f"{listening} --unixsocket {self._socket} --dir {self._directory} --appendonly no".split()
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, *options, "--save", ""], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self._within, program, *options, "--save", ""], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + STARTING_SECONDS
         while not self._answers():

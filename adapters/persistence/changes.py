@@ -9,18 +9,18 @@ nobody waits for each other. SQLite has one writer at a time anyway.
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, bindparam, column, delete, func, insert, select
+from sqlalchemy import BigInteger, Integer, Select, bindparam, column, delete, func, insert, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from adapters.persistence.database import Database, Transaction
 from adapters.persistence.rows import ChangeRow
-from adapters.persistence.statements import Row, Statement
+from adapters.persistence.statements import Row, Statement, moment_ago
 from application.ports.realtime import Change, NewChange
 
 
@@ -69,7 +69,7 @@ def _positions_in_postgresql(element: positions_in, compiler: SQLCompiler, **opt
 
 
 FIELDS: Final = ("id", "user_id", "channel", "event", "data")
-WRITTEN: Final = ("user_id", "channel", "event", "data", "created_at")
+WRITTEN: Final = ("user_id", "channel", "event", "data")
 TABLE: Final = ChangeRow.__table__  # type: ignore[attr-defined]
 COLUMNS: Final = tuple(TABLE.c[name] for name in FIELDS)
 
@@ -78,8 +78,10 @@ def _add() -> Statement:
     """The turn is a row that the new one is made from, so it is there before the id is drawn."""
     turn = select(turn_of(bindparam("user_id", type_=BigInteger())).label("turn")).cte("turn")
     values = (bindparam(name, type_=TABLE.c[name].type) for name in WRITTEN)
-    in_turn = select(*values).select_from(turn.prefix_with("MATERIALIZED", dialect="postgresql"))
-    return Statement(insert(ChangeRow).from_select(WRITTEN, in_turn, include_defaults=False))
+    in_turn = select(*values, moment_ago(literal(0))).select_from(
+        turn.prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    return Statement(insert(ChangeRow).from_select((*WRITTEN, "created_at"), in_turn, include_defaults=False))
 
 
 def _after() -> Statement:
@@ -111,7 +113,7 @@ FIND: Final = Statement(
         TABLE.c.id == bindparam("change_id"),
         TABLE.c.user_id == bindparam("user_id"),
         TABLE.c.channel == bindparam("channel"),
-        TABLE.c.created_at > bindparam("since"),
+        TABLE.c.created_at > moment_ago(bindparam("seconds", type_=Integer)),
     )
 )
 DELETE_OF: Final = Statement(
@@ -121,11 +123,15 @@ DELETE_OF: Final = Statement(
 )
 _OLDEST: Final = select(TABLE.c.id, TABLE.c.created_at).order_by(TABLE.c.id).limit(bindparam("limit")).subquery()
 SWEEP: Final = Statement(
-    delete(ChangeRow).where(TABLE.c.id.in_(select(_OLDEST.c.id).where(_OLDEST.c.created_at <= bindparam("before"))))
+    delete(ChangeRow).where(
+        TABLE.c.id.in_(
+            select(_OLDEST.c.id).where(_OLDEST.c.created_at <= moment_ago(bindparam("seconds", type_=Integer)))
+        )
+    )
 )
 
 
-async def write_down(transaction: Transaction, changes: Sequence[NewChange], now: datetime) -> None:
+async def write_down(transaction: Transaction, changes: Sequence[NewChange]) -> None:
     """The last thing to do in a transaction: from here to its end others wait who change what is the same user's."""
     in_order = sorted(changes, key=attrgetter("user_id"))
     await transaction.many(
@@ -136,7 +142,6 @@ async def write_down(transaction: Transaction, changes: Sequence[NewChange], now
                 "channel": change.channel,
                 "event": change.event,
                 "data": change.data,
-                "created_at": now,
             }
             for change in in_order
         ],
@@ -156,8 +161,8 @@ class SqlChanges:
     async def delete_of(self, user_id: int, *, limit: int) -> int:
         return await self._transaction.run(DELETE_OF, user_id=user_id, limit=limit)
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
-        return await self._transaction.run(SWEEP, before=before, limit=limit)
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        return await self._transaction.run(SWEEP, seconds=int(kept.total_seconds()), limit=limit)
 
 
 async def changes_after(database: Database, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
@@ -177,7 +182,8 @@ async def last_change(database: Database, user_id: int) -> int:
     return int(row[0])
 
 
-async def has_change(database: Database, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
-    """Whether it is a change of that user in that channel, written down since then."""
-    row = await database.first(FIND, user_id=user_id, channel=channel, change_id=change_id, since=since)
+async def has_change(database: Database, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+    """Whether it is a change of that user in that channel, written down within that time."""
+    seconds = int(within.total_seconds())
+    row = await database.first(FIND, user_id=user_id, channel=channel, change_id=change_id, seconds=seconds)
     return row is not None

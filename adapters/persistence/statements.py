@@ -6,9 +6,10 @@ drivers do. The statements of this package never change their shape, so all of t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ClauseElement, Dialect
+from sqlalchemy import BigInteger, ClauseElement, DateTime, Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -114,6 +115,25 @@ def _texts_in_sqlite(element: texts_in, compiler: SQLCompiler, **options: Any) -
 @compiles(texts_in, "postgresql")
 def _texts_in_postgresql(element: texts_in, compiler: SQLCompiler, **options: Any) -> str:
     return f"(SELECT json_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS JSON)))"
+
+
+class moment_ago(FunctionElement[datetime]):  # noqa: N801 - reads as a function in SQL expressions
+    """The moment that was so many seconds ago, by the database's clock, as a column of moments holds it."""
+
+    type = DateTime(timezone=True)
+    inherit_cache = True
+
+
+@compiles(moment_ago, "sqlite")
+def _moment_ago_in_sqlite(element: moment_ago, compiler: SQLCompiler, **options: Any) -> str:
+    return (
+        f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {compiler.process(element.clauses, **options)} || ' seconds')"
+    )
+
+
+@compiles(moment_ago, "postgresql")
+def _moment_ago_in_postgresql(element: moment_ago, compiler: SQLCompiler, **options: Any) -> str:
+    return f"statement_timestamp() - make_interval(secs => {compiler.process(element.clauses, **options)})"
 
 
 def like_pattern(word: str) -> str:

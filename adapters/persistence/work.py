@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import literal, select
@@ -67,7 +67,7 @@ async def begin(
         for job in work.announced:
             await write_down(transaction, job)
         if work.shown:
-            await changes.write_down(transaction, work.shown, clock.now())
+            await changes.write_down(transaction, work.shown)
     if work.announced:
         database.signal(JOBS)
     if work.shown:
@@ -121,8 +121,8 @@ class SqlReads:
     async def last_change(self, user_id: int) -> int:
         return await changes.last_change(self._database, user_id)
 
-    async def has_change(self, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
-        return await changes.has_change(self._database, user_id, channel, change_id, since=since)
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+        return await changes.has_change(self._database, user_id, channel, change_id, within=within)
 
     async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
         return await live_sessions(self._database, session_ids, self._clock.now())

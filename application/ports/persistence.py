@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from application.ports.realtime import Change
@@ -112,11 +112,11 @@ class Answers(Protocol):
         Raises `AnswerAlreadyKept`; this transaction is then of no more use.
         """
 
-    async def forget(self, answer: KeptAnswer) -> None:
-        """Remove this answer, and no other one under its key."""
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        """Remove up to `limit` answers that have been kept for so long, by the database's clock; how many there were.
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` answers that were kept at that time or earlier; how many there were."""
+        One host whose clock is wrong must not make the others do a thing twice.
+        """
 
 
 class Changes(Protocol):
@@ -125,8 +125,8 @@ class Changes(Protocol):
     async def delete_of(self, user_id: int, *, limit: int) -> int:
         """Remove up to `limit` changes of that user; how many there were."""
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
-        """Look at the oldest `limit` changes, and remove those written down by then; how many there were."""
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        """Look at the oldest `limit` changes, and remove those that are there for longer; how many there were."""
 
 
 class Work(Protocol):
@@ -176,7 +176,7 @@ class Reads(Protocol):
         """The items of that user; each of the words is in the title or the description, in any case."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
-        """What is kept under that key of that user, expired or not."""
+        """What is kept under that key of that user."""
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
         """The changes of each of these users beyond the id that they are at, lowest id first."""
@@ -187,8 +187,8 @@ class Reads(Protocol):
     async def last_change(self, user_id: int) -> int:
         """The greatest id of that user's changes; 0 if there is none."""
 
-    async def has_change(self, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
-        """Whether it is a change of that user in that channel, written down since then."""
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+        """Whether it is a change of that user in that channel, written down within that time."""
 
     async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
         """Those of these sessions that have not ended, and whose user is active."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlmodel import col
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.postgres import PostgresDatabase
-from adapters.persistence.rows import JobRow
+from adapters.persistence.rows import AnswerRow, ChangeRow, JobRow
 from adapters.persistence.sqlite import SqliteDatabase
 from adapters.persistence.statements import Statement
 from adapters.persistence.work import SqlReads, begin
@@ -31,6 +31,8 @@ PASS_TIME = Statement(
         due_at=col(JobRow.due_at) - bindparam("elapsed"), created_at=col(JobRow.created_at) - bindparam("elapsed")
     )
 )
+AGE_ANSWERS = Statement(update(AnswerRow).values(created_at=bindparam("kept_at")))
+AGE_CHANGES = Statement(update(ChangeRow).values(created_at=bindparam("kept_at")))
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Store:
     jobs: JobQueue
     clock: SettableClock
     let_pass: Callable[[timedelta], Awaitable[None]]
-    """Makes everything in the job queue so much older, and so much sooner due: no test waits for a lease to end."""
+    """Makes everything in the job queue so much older, and so much sooner due, and every kept answer and change so
+    old: no test waits for a lease to end."""
 
     async def has(self, email: str = "ada@example.org", **changes: Any) -> User:
         """A stored user."""
@@ -112,6 +115,8 @@ def store_on(database: Database, clock: SettableClock) -> Store:
     async def let_pass(time: timedelta) -> None:
         async with database.transaction() as transaction:
             await transaction.run(PASS_TIME, elapsed=int(time.total_seconds() * 1000))
+            for age in (AGE_ANSWERS, AGE_CHANGES):
+                await transaction.run(age, kept_at=datetime.now(UTC) - time)
 
     def transaction() -> AbstractAsyncContextManager[Work]:
         return begin(database, clock, show, lambda _: None)
@@ -125,5 +130,6 @@ def store_in_memory(clock: SettableClock) -> Store:
 
     async def let_pass(time: timedelta) -> None:
         memory.jobs.advance(time)
+        memory.ahead += time
 
     return Store(memory.begin, memory, memory.jobs, clock, let_pass)

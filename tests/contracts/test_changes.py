@@ -80,21 +80,21 @@ async def test_one_channel_is_read_from_where_one_is(store: Store) -> None:
 
 async def test_a_change_is_known_to_its_owner_in_its_channel_for_a_while(store: Store) -> None:
     (change,) = await written(store, 1)
-    since = store.clock.now() - KEPT
-    assert await store.reads.has_change(1, "items", change.id, since=since)
-    assert not await store.reads.has_change(2, "items", change.id, since=since)
-    assert not await store.reads.has_change(1, "files", change.id, since=since)
-    assert not await store.reads.has_change(1, "items", change.id + 1, since=since)
-    assert not await store.reads.has_change(1, "items", change.id, since=store.clock.now())
+    assert await store.reads.has_change(1, "items", change.id, within=KEPT)
+    assert not await store.reads.has_change(2, "items", change.id, within=KEPT)
+    assert not await store.reads.has_change(1, "files", change.id, within=KEPT)
+    assert not await store.reads.has_change(1, "items", change.id + 1, within=KEPT)
+    await store.let_pass(KEPT)
+    assert not await store.reads.has_change(1, "items", change.id, within=KEPT)
 
 
-async def test_old_changes_are_swept_and_their_ids_not_given_again(store: Store, clock: SettableClock) -> None:
+async def test_old_changes_are_swept_and_their_ids_not_given_again(store: Store) -> None:
     *_, last = await written(store, 1, 2, 3)
-    clock.advance(timedelta(hours=1))
+    await store.let_pass(timedelta(hours=1))
     async with store.begin() as work:
-        assert await work.changes.sweep(clock.now() - timedelta(hours=2), limit=10) == 0
-        assert await work.changes.sweep(clock.now() - timedelta(hours=1), limit=2) == 2
-        assert await work.changes.sweep(clock.now() - timedelta(hours=1), limit=2) == 1
+        assert await work.changes.sweep(timedelta(hours=2), limit=10) == 0
+        assert await work.changes.sweep(timedelta(hours=1), limit=2) == 2
+        assert await work.changes.sweep(timedelta(hours=1), limit=2) == 1
     (newer,) = await written(store, 4)
     assert newer.id > last.id
 
@@ -125,13 +125,13 @@ async def test_sessions_that_ended_are_not_live(store: Store, clock: SettableClo
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-async def test_an_id_is_drawn_only_once_it_is_ones_turn(database: Database, clock: SettableClock) -> None:
+async def test_an_id_is_drawn_only_once_it_is_ones_turn(database: Database) -> None:
     """While one transaction has written and is still open, another one of this user waits, and draws its id last."""
     may_commit = asyncio.Event()
 
     async def write(user_id: int, data: str) -> None:
         async with database.transaction() as transaction:
-            await write_down(transaction, [NewChange(user_id, "items", "item.deleted", data)], clock.now())
+            await write_down(transaction, [NewChange(user_id, "items", "item.deleted", data)])
             if data == "first":
                 await may_commit.wait()
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from application.ports.realtime import Change, NewChange
@@ -18,22 +18,23 @@ def show(thing: Any) -> str:
 @dataclass
 class InMemoryChanges:
     tables: Callable[[], Tables]
+    now: Callable[[], datetime]
 
-    def write_down(self, changes: Sequence[NewChange], now: datetime) -> None:
+    def write_down(self, changes: Sequence[NewChange]) -> None:
         """What a transaction that commits does with what it shows."""
         tables = self.tables()
         for new in changes:
             change = Change(next(tables.change_ids), new.user_id, new.channel, new.event, new.data)
-            tables.changes[change.id] = (change, now)
+            tables.changes[change.id] = (change, self.now())
 
     async def delete_of(self, user_id: int, *, limit: int) -> int:
         return self._remove(
             [id_ for id_, (change, _) in self.tables().changes.items() if change.user_id == user_id][:limit]
         )
 
-    async def sweep(self, before: datetime, *, limit: int) -> int:
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
         oldest = list(self.tables().changes.items())[:limit]
-        return self._remove([id_ for id_, (_, written) in oldest if written <= before])
+        return self._remove([id_ for id_, (_, written) in oldest if written <= self.now() - kept])
 
     def _remove(self, ids: Collection[int]) -> int:
         for change_id in ids:

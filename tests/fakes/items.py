@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.idempotency import AnswerAlreadyKept, KeptAnswer
 from domain.items import Item, ItemId, ItemNotFound, ItemSort
@@ -45,21 +45,18 @@ class InMemoryItems:
 @dataclass
 class InMemoryAnswers:
     tables: Callable[[], Tables]
+    now: Callable[[], datetime]
+    """The database's clock."""
 
     async def add(self, answer: KeptAnswer) -> None:
         key = (answer.attempt.user_id, answer.attempt.key)
         if key in self.tables().answers:
             raise AnswerAlreadyKept
-        self.tables().answers[key] = answer
+        self.tables().answers[key] = answer, self.now()
 
-    async def forget(self, answer: KeptAnswer) -> None:
-        answers, key = self.tables().answers, (answer.attempt.user_id, answer.attempt.key)
-        if answers.get(key) == answer:
-            del answers[key]
-
-    async def sweep(self, before: datetime, *, limit: int) -> int:
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
         answers = self.tables().answers
-        old = [key for key, answer in answers.items() if answer.created_at <= before][:limit]
+        old = [key for key, (_, since) in answers.items() if since <= self.now() - kept][:limit]
         for key in old:
             del answers[key]
         return len(old)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from application.changes import change_of
 from application.ports.clock import Clock, request_id
@@ -31,7 +31,7 @@ from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InM
 class InMemoryWork:
     """One `Work`: on copies, which take the place of what was there when it commits."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime]) -> None:
         self._tables: Tables | None = tables
         self.announced: list[Event] = []
         self.jobs: list[tuple[NewJob, str | None]] = []
@@ -39,8 +39,8 @@ class InMemoryWork:
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
-        self.answers: Answers = InMemoryAnswers(self.tables)
-        self._changes = InMemoryChanges(self.tables)
+        self.answers: Answers = InMemoryAnswers(self.tables, now)
+        self._changes = InMemoryChanges(self.tables, now)
         self.changes: Changes = self._changes
         self.shown: list[NewChange] = []
 
@@ -58,8 +58,8 @@ class InMemoryWork:
         if change is not None:
             self.shown.append(change)
 
-    def write_down_changes(self, now: datetime) -> None:
-        self._changes.write_down(self.shown, now)
+    def write_down_changes(self) -> None:
+        self._changes.write_down(self.shown)
 
     def end(self) -> None:
         self._tables = None
@@ -78,13 +78,15 @@ class InMemoryStore:
     announced: list[Event] = field(default_factory=list)
     changed: Callable[[Collection[int]], None] = lambda _: None
     available: bool = True
+    ahead: timedelta = timedelta()
+    """How far the store's own clock is ahead of the other one."""
     _tables: Tables = field(default_factory=Tables)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         await self._take_turns()
-        work = InMemoryWork(self._tables.copy(), self.clock)
+        work = InMemoryWork(self._tables.copy(), self.clock, self.now)
         token = transactions.holder.set(asyncio.current_task())
         try:
             yield work
@@ -103,8 +105,12 @@ class InMemoryStore:
         except TimeoutError:
             raise Unavailable from None
 
+    def now(self) -> datetime:
+        """The time by the store's own clock."""
+        return self.clock.now() + self.ahead
+
     def _commit(self, work: InMemoryWork) -> None:
-        work.write_down_changes(self.clock.now())
+        work.write_down_changes()
         self._tables = work.tables()
         self.announced += work.announced
         for job, under in work.jobs:
@@ -181,7 +187,8 @@ class InMemoryStore:
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
-        return self._tables.answers.get((user_id, key))
+        kept = self._tables.answers.get((user_id, key))
+        return kept[0] if kept else None
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
         await self._answer()
@@ -195,10 +202,12 @@ class InMemoryStore:
         await self._answer()
         return max((change.id for change, _ in self._tables.changes.values() if change.user_id == user_id), default=0)
 
-    async def has_change(self, user_id: int, channel: str, change_id: int, *, since: datetime) -> bool:
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
         await self._answer()
         found = self._tables.changes.get(change_id)
-        return found is not None and (found[0].user_id, found[0].channel) == (user_id, channel) and found[1] > since
+        if found is None or found[1] <= self.now() - within:
+            return False
+        return (found[0].user_id, found[0].channel) == (user_id, channel)
 
     async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
         await self._answer()

@@ -23,7 +23,8 @@ class Tables:
     refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
     mailed_tokens: dict[str, MailedToken] = field(default_factory=dict)
     items: dict[int, Item] = field(default_factory=dict)
-    answers: dict[tuple[int, str], KeptAnswer] = field(default_factory=dict)
+    answers: dict[tuple[int, str], tuple[KeptAnswer, datetime]] = field(default_factory=dict)
+    """With the time since when each is kept."""
     changes: dict[int, tuple[Change, datetime]] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))

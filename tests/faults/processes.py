@@ -15,6 +15,7 @@ from typing import Final
 
 import httpx2
 
+from tests.faults.network import Host
 from tests.mail_server import MailServer
 from tests.running_app import PASSWORD
 
@@ -22,6 +23,8 @@ HAS_PROC: Final = Path("/proc/self/task").exists()
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
 COMMAND_SECONDS: Final = 60.0
+PORT: Final = 8000
+"""Where every server listens that has a host of its own."""
 
 
 @dataclass
@@ -31,10 +34,11 @@ class Process:
     process: asyncio.subprocess.Process
     log: Path
     port: int = 0
+    address: str = "127.0.0.1"
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def errors(self) -> str:
@@ -121,9 +125,18 @@ async def serving_at(port: int, data: Path, *arguments: str, **settings: str) ->
     async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
         process.port = port
         try:
-            await comes_true(lambda: _is_up(process), START_SECONDS)
+            await comes_true(lambda: is_up(process), START_SECONDS)
         except TimeoutError:
             raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+        yield process
+
+
+@asynccontextmanager
+async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[Process]:
+    """A server on a host of its own; it may be ready only later. Killed in the end if it still runs."""
+    arguments = ("serve", "--host", host.address, "--port", str(PORT))
+    async with _started(data, *arguments, settings=settings, within=host.inside) as process:
+        process.address, process.port = host.address, PORT
         yield process
 
 
@@ -135,12 +148,14 @@ async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def _started(data: Path, *arguments: str, settings: dict[str, str]) -> AsyncIterator[Process]:
+async def _started(
+    data: Path, *arguments: str, settings: dict[str, str], within: tuple[str, ...] = ()
+) -> AsyncIterator[Process]:
     data.mkdir(parents=True, exist_ok=True)
     log = data / f"stderr-{secrets.token_hex(4)}"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "entrypoints.cli", *arguments),
+            *(*within, sys.executable, "-m", "entrypoints.cli", *arguments),
             env=environment(data, settings),
             cwd=data,
             stdin=asyncio.subprocess.DEVNULL,
@@ -175,7 +190,7 @@ def _reserved_port() -> Iterator[int]:
             return
 
 
-async def _is_up(process: Process) -> bool:
+async def is_up(process: Process) -> bool:
     assert process.process.returncode is None, process.errors
     try:
         return (await readiness(process))[0] == 200

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from application.jobs import RETRY_DELAYS
-from application.sweeping import BATCH, REMEMBERED
+from application.sweeping import BATCH, OVERDUE, REMEMBERED
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
 from domain.users import User
@@ -28,9 +28,12 @@ def a_session(user: User, session_id: str, world: World, *, ends_in: timedelta) 
 async def test_expired_sessions_go_with_their_refresh_tokens_and_live_ones_stay(world: World) -> None:
     ada = await world.has()
     await world.signed_in(ada)
-    world.clock.advance(timedelta(days=1))
+    world.clock.advance(OVERDUE + timedelta(days=1))
     kept = await world.actor(ada, device=PHONE)
-    world.clock.advance(SESSION_LIFETIME - timedelta(days=1))
+    world.clock.advance(SESSION_LIFETIME - timedelta(days=1, seconds=1))
+    await sweep(world)
+    assert len(world.store.sessions) == 2
+    world.clock.advance(timedelta(seconds=1))
     await sweep(world)
     assert [session.id for session in world.store.sessions] == [kept.session_id]
     assert [token.session_id for token in world.store.refresh_tokens] == [kept.session_id]
@@ -63,7 +66,7 @@ def test_a_mail_is_not_retried_for_longer_than_its_token_is_remembered() -> None
 
 async def test_any_number_goes_in_batches(world: World) -> None:
     ada = await world.has()
-    past = timedelta(seconds=-1)
+    past = -OVERDUE
     forgotten = world.clock.now() - REMEMBERED
     async with world.store.begin() as work:
         await work.sessions.add(a_session(ada, "live", world, ends_in=timedelta(days=1)))

@@ -1,0 +1,157 @@
+"""A deployment on hosts of its own: three applications, PostgreSQL, Redis, a mail server, and a proxy in front."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.faults.network import Host, Network
+from tests.faults.processes import PORT, Process, comes_true, is_up, mail_through, serving_on
+from tests.mail_server import MailServer, smtp_server
+from tests.postgres_server import PostgresServer, RunDirectory
+from tests.redis_server import RedisServer
+
+APPLICATIONS: Final = 3
+SECRET_KEY: Final = "the same on every host of the cluster"
+FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@dataclass
+class Application:
+    """A host that serves and works, whatever happens to it."""
+
+    host: Host
+    data: Path
+    settings: dict[str, str]
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _process: Process | None = None
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None, "it does not run"
+        return self._process
+
+    async def start(self) -> None:
+        """Start it; `comes_up` tells when it is ready."""
+        self._process = await self._running.enter_async_context(serving_on(self.host, self.data, **self.settings))
+
+    async def comes_up(self, deadline: float) -> None:
+        await comes_true(lambda: is_up(self.process), deadline)
+
+    async def end(self) -> None:
+        """End it as a crash would."""
+        await self._running.aclose()
+
+    async def stop(self) -> int:
+        """Tell it to stop, and wait for it; its exit status."""
+        self.process.terminate()
+        status = await self.process.exit_status()
+        await self._running.aclose()
+        return status
+
+    def set_clock(self, offset: str) -> None:
+        """From now on its clock is that far off: `+1d`, `-1d`, `+0`."""
+        self._clock_file.write_text(offset)
+
+    @property
+    def _clock_file(self) -> Path:
+        return self.data.parent / f"{self.host.name}.clock"
+
+    def __post_init__(self) -> None:
+        if FAKETIME.exists():
+            self.set_clock("+0")
+            self.settings = self.settings | {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self._clock_file),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+
+
+@dataclass
+class Cluster:
+    network: Network
+    applications: Sequence[Application]
+    postgres_host: Host
+    postgres: PostgresServer
+    redis: RedisServer
+    mail: MailServer
+    address: str
+    """Where its users find it: `http://…`."""
+
+    async def all_up(self, deadline: float) -> None:
+        """Return once every application is ready. Raises `TimeoutError`."""
+        await asyncio.gather(*(application.comes_up(deadline) for application in self.applications))
+
+
+@asynccontextmanager
+async def cluster(network: Network, directory: Path, run: RunDirectory, data: Path) -> AsyncIterator[Cluster]:
+    """All of it, up and serving; `data` is the disk that the applications share."""
+    async with AsyncExitStack() as stack:
+        postgres_host, redis_host = network.host("db"), network.host("redis")
+        postgres = run.new_server(address=postgres_host.address, within=postgres_host.inside)
+        stack.callback(postgres.stop_immediately)
+        postgres.create_database("portico")
+        redis = stack.enter_context(RedisServer(address=redis_host.address, within=redis_host.inside))
+        mail = await stack.enter_async_context(smtp_server(tls="none", host=network.gateway))
+        proxy_host = network.host("proxy")
+        settings = {
+            "DATABASE_URL": postgres.url_over_network("portico"),
+            "AUTO_MIGRATE": "true",
+            "REDIS_URL": redis.url_over_network,
+            "SECRET_KEY": SECRET_KEY,
+            "TRUSTED_PROXIES": f'["{proxy_host.address}"]',
+            **mail_through(mail),
+        }
+        applications = [Application(network.host(f"app{n}"), data, settings) for n in range(APPLICATIONS)]
+        for application in applications:
+            await application.start()
+            stack.push_async_callback(application.end)
+        made = Cluster(
+            network, applications, postgres_host, postgres, redis, mail, f"http://{proxy_host.address}:{PORT}"
+        )
+        await made.all_up(60)
+        stack.enter_context(_proxy(proxy_host, [application.host for application in applications], directory))
+        yield made
+
+
+@contextmanager
+def _proxy(host: Host, behind: Sequence[Host], directory: Path) -> Iterator[None]:
+    """nginx on its host, in front of these."""
+    folder = directory / "nginx"
+    folder.mkdir()
+    servers = "".join(f"server {one.address}:{PORT} max_fails=1 fail_timeout=2s;" for one in behind)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(f"""
+        daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; user root;
+        events {{ worker_connections 1024; }}
+        http {{
+            access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp;
+            fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+            map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+            upstream portico {{ {servers} keepalive 32; }}
+            server {{
+                listen {host.address}:{PORT};
+                location / {{
+                    proxy_pass http://portico; proxy_http_version 1.1; proxy_request_buffering off;
+                    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+                    proxy_connect_timeout 2s; proxy_read_timeout 20s;
+                }}
+            }}
+        }}
+    """)
+    process = subprocess.Popen(
+        [*host.inside, shutil.which("nginx") or "nginx", "-e", f"{folder}/error.log", "-c", str(configuration)],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

@@ -1,0 +1,149 @@
+"""Three hosts, their database, their Redis, a mail server and a proxy: one after the other fails, under traffic.
+
+At the end everything that was acknowledged is there, once. The seed is printed; `PORTICO_SOAK_SEED` and
+`PORTICO_SOAK_ROUNDS` repeat a run, and make it longer: `make soak`.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conftest import RUN_DIRECTORY
+from tests.faults.cluster import FAKETIME, Cluster, cluster
+from tests.faults.network import Network, NetworkUnavailable, network
+from tests.faults.people import Person, found_wrong
+from tests.postgres_server import PostgresUnavailable
+from tests.redis_server import RedisUnavailable
+
+PEOPLE: Final = 6
+FAULT_SECONDS: Final = 2.0
+RECOVERY_SECONDS: Final = 10.0
+"""Within which all must be well again once a fault is over, without a restart."""
+ROUNDS: Final = int(os.environ.get("PORTICO_SOAK_ROUNDS", "1"))
+SEED: Final = int(os.environ.get("PORTICO_SOAK_SEED", str(random.randrange(10_000))))
+
+Fault = Callable[[Cluster, random.Random], Awaitable[None]]
+
+
+async def _lasts() -> None:
+    """How long a fault lasts, for those who live through it."""
+    await asyncio.sleep(FAULT_SECONDS)
+
+
+async def an_application_is_killed(cluster: Cluster, chance: random.Random) -> None:
+    one = chance.choice(cluster.applications)
+    await one.end()
+    await _lasts()
+    await one.start()
+    await one.comes_up(30)
+
+
+async def postgres_crashes(cluster: Cluster, chance: random.Random) -> None:
+    await asyncio.to_thread(cluster.postgres.stop_immediately)
+    await _lasts()
+    await asyncio.to_thread(cluster.postgres.start)
+
+
+async def an_application_loses_postgres(cluster: Cluster, chance: random.Random) -> None:
+    one = chance.choice(cluster.applications)
+    one.host.lose(cluster.postgres_host)
+    await _lasts()
+    one.host.find(cluster.postgres_host)
+
+
+async def an_application_is_cut_off(cluster: Cluster, chance: random.Random) -> None:
+    one = chance.choice(cluster.applications)
+    one.host.cut_off()
+    await _lasts()
+    one.host.reconnect()
+
+
+async def redis_crashes(cluster: Cluster, chance: random.Random) -> None:
+    await asyncio.to_thread(cluster.redis.kill)
+    await _lasts()
+    await asyncio.to_thread(cluster.redis.start)
+
+
+async def the_mail_server_goes_away(cluster: Cluster, chance: random.Random) -> None:
+    await cluster.mail.go_away()
+    await _lasts()
+    await cluster.mail.come_back()
+
+
+async def a_clock_is_a_day_ahead(cluster: Cluster, chance: random.Random) -> None:
+    one = chance.choice(cluster.applications)
+    one.set_clock("+1d")
+    await _lasts()
+    one.set_clock("+0")
+
+
+async def the_applications_restart_one_by_one(cluster: Cluster, chance: random.Random) -> None:
+    for one in cluster.applications:
+        assert await one.stop() == 0
+        await one.start()
+        await one.comes_up(30)
+
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    an_application_is_killed,
+    postgres_crashes,
+    an_application_loses_postgres,
+    an_application_is_cut_off,
+    redis_crashes,
+    the_mail_server_goes_away,
+    a_clock_is_a_day_ahead,
+    the_applications_restart_one_by_one,
+)
+
+
+@pytest.fixture
+def hosts() -> Iterator[Network]:
+    if not FAKETIME.exists():
+        pytest.skip("no libfaketime on this machine: `apt-get install libfaketime`")
+    try:
+        with network() as made:
+            yield made
+    except NetworkUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.timeout(120 + 120 * ROUNDS)
+async def test_nothing_acknowledged_is_lost_whatever_fails(
+    hosts: Network, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    print(f"PORTICO_SOAK_SEED={SEED}")
+    chance = random.Random(SEED)
+    data = tmp_path / "data"
+    data.mkdir()
+    try:
+        async with cluster(hosts, tmp_path, request.config.stash[RUN_DIRECTORY], data) as made:
+            people = [Person(f"person{n}", made.address, random.Random(f"{SEED} {n}")) for n in range(PEOPLE)]
+            stop = asyncio.Event()
+            living = [asyncio.create_task(person.live(stop)) for person in people]
+            for number in range(ROUNDS):
+                for fault in chance.sample(FAULTS, len(FAULTS)):
+                    await fault(made, chance)
+                    over = time.monotonic()
+                    await made.all_up(RECOVERY_SECONDS)
+                    print(f"round {number}: {fault.__name__}: well again after {time.monotonic() - over:.1f} s")
+            stop.set()
+            await asyncio.gather(*living)
+            wrong = await found_wrong(people, made.address)
+            expected = {email for person in people for email in person.friends}
+            await made.mail.received(len(expected), 60)
+    except (PostgresUnavailable, RedisUnavailable) as reason:
+        pytest.skip(str(reason))
+
+    ids = defaultdict(set)
+    for mail in made.mail.messages:
+        ids[mail.recipient].add(str(mail.message["Message-ID"]))
+    print({person.name: (person.requests, person.unanswered, len(person.items)) for person in people})
+    assert wrong == []
+    assert {address: len(found) for address, found in ids.items()} == dict.fromkeys(expected, 1)
