@@ -11,9 +11,9 @@ from typing import Final
 from application.ports.jobs import Job
 from application.ports.persistence import Begin
 from application.ports.realtime import NewChange, Show
-from domain.events import Event, ItemCreated, ItemDeleted, ItemUpdated
+from domain.events import Event, FileCreated, FileDeleted, ItemCreated, ItemDeleted, ItemUpdated
 
-CHANNELS: Final = ("items",)
+CHANNELS: Final = ("items", "files")
 """What can be subscribed to."""
 KEPT: Final = timedelta(hours=24)
 """How long one can resume from a change."""
@@ -30,6 +30,10 @@ def change_of(event: Event, show: Show) -> NewChange | None:
             return NewChange(item.owner_id, "items", "item.updated", show(item))
         case ItemDeleted(item_id, owner_id):
             return NewChange(owner_id, "items", "item.deleted", _gone(item_id))
+        case FileCreated(file):
+            return NewChange(file.owner_id, "files", "file.created", show(file))
+        case FileDeleted(file_id, owner_id):
+            return NewChange(owner_id, "files", "file.deleted", _gone(file_id))
     return None
 
 

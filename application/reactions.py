@@ -10,9 +10,12 @@ from typing import Final
 
 from application.ports.jobs import NewJob
 from domain.events import (
+    ContentAbandoned,
     EmailChanged,
     EmailChangeRequested,
     Event,
+    FileCreated,
+    FileDeleted,
     ItemCreated,
     ItemDeleted,
     ItemUpdated,
@@ -32,10 +35,13 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
     UserPinged: ["record_activity"],
-    UserDeleted: ["remove_items_of_user", "remove_changes_of_user"],
+    UserDeleted: ["remove_items_of_user", "remove_files_of_user", "remove_uploads_of_user", "remove_changes_of_user"],
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],
+    FileCreated: [],
+    FileDeleted: ["collect_blob"],
+    ContentAbandoned: ["collect_blob"],
 }
 
 

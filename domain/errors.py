@@ -47,6 +47,14 @@ class PreconditionFailed(Refusal):
     """It is not as the one who asks demands it to be."""
 
 
+class TooLarge(Refusal):
+    """More than is allowed, or than there is still room for."""
+
+
+class UnsupportedType(Refusal):
+    """Something of a kind that isn't taken here."""
+
+
 class Unavailable(Refusal):
     """A part that is needed can't be reached now; the same request may succeed later."""
 

@@ -6,6 +6,7 @@ of it: see `application.changes`.
 
 from dataclasses import dataclass
 
+from domain.files import File
 from domain.items import Item
 
 
@@ -76,6 +77,25 @@ class ItemDeleted:
     owner_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileCreated:
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    file_id: int
+    owner_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAbandoned:
+    """Bytes of this hash may have been used for the last time: what claimed or referred to them came to nothing."""
+
+    sha256: str
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -88,4 +108,7 @@ Event = (
     | ItemCreated
     | ItemUpdated
     | ItemDeleted
+    | FileCreated
+    | FileDeleted
+    | ContentAbandoned
 )

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Dict, Factory, Object, Singleton
+from dependency_injector.providers import Dependency, Dict, Object, Singleton
 
+from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
@@ -27,25 +28,33 @@ from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import (
     changes,
+    collecting,
     email_addresses,
+    files,
     idempotency,
+    images,
     items,
+    links,
     mail,
     mailed_tokens,
     passwords,
+    resumable,
     sessions,
     sweeping,
+    thumbnails,
+    uploads,
     users,
 )
 from application.jobs import Worker
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from application.ports.realtime import Broadcaster
+from application.ports.storage import BlobStore
 from application.realtime import OpenConnection, Realtime
-from entrypoints.health import Check, NotReady, Readiness, writable
+from entrypoints.health import Check, NotReady, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
-from entrypoints.shown import show
+from entrypoints.shown import Shown
 from entrypoints.words import ClientWords
 
 AUDIENCE = "portico"
@@ -125,8 +134,26 @@ def _broadcaster(settings: Settings, secret_key: bytes, process: str) -> Broadca
     return PostgresBroadcaster(settings.database, process)
 
 
+def _blobs(settings: Settings) -> BlobStore:
+    if settings.storage_backend == "s3":
+        from adapters.storage.s3 import S3BlobStore
+
+        assert settings.s3_bucket is not None  # the settings see to it
+        secret = settings.s3_secret_access_key
+        return S3BlobStore(
+            settings.s3_bucket,
+            region=settings.s3_region,
+            endpoint_url=settings.s3_endpoint_url,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret else None,
+        )
+    from adapters.storage.disk import DiskBlobStore
+
+    return DiskBlobStore(settings.data_dir / "files")
+
+
 def _checks(
-    settings: Settings, database: Database, queue: JobQueue, throttle: MovingWindowThrottle
+    settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
         revision = await database.schema_revision()
@@ -138,7 +165,7 @@ def _checks(
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": partial(writable, settings.data_dir),
+        "storage": blobs.ping,
         "jobs": queue_answers,
     }
 
@@ -195,12 +222,15 @@ class Container(DeclarativeContainer):
     process = Singleton(_process_name)
     broadcaster = Singleton(_broadcaster, settings, secret_key, process)
     realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
-    begin = Singleton(partial, begin, database, clock, Object(show), realtime.provided.changed)
+    show = Singleton(Shown, settings.provided.api_v1_str)
+    begin = Singleton(partial, begin, database, clock, show, realtime.provided.changed)
     tokens = Singleton(_tokens, settings, secret_key, clock)
     hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
     breached = Singleton(BreachedPasswordList)
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
+    blobs = Singleton(_blobs, settings)
+    pictures = Singleton(PillowImages)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -252,6 +282,36 @@ class Container(DeclarativeContainer):
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
 
+    # Files
+    quota = settings.provided.storage_quota_bytes
+    max_upload = settings.provided.max_upload_bytes
+    stage_upload = Singleton(uploads.StageUpload, reads, blobs, quota)
+    keep_staged = Singleton(uploads.KeepStaged, begin, blobs, secrets, clock)
+    keep_drafts = Singleton(uploads.KeepDrafts, keep_staged, clock, quota)
+    stage_drafts = Singleton(uploads.StageDrafts, stage_upload, blobs)
+    store_files = Singleton(uploads.StoreFiles, stage_drafts, keep_drafts, max_upload)
+    get_file = Singleton(files.GetFile, reads)
+    list_files = Singleton(files.ListFiles, reads)
+    open_file = Singleton(files.OpenFile, reads, blobs)
+    open_newest = Singleton(files.OpenNewest, reads, blobs)
+    delete_file = Singleton(files.DeleteFile, begin)
+    create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
+    open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
+    create_upload = Singleton(resumable.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
+    get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
+    receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
+    terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
+
+    # Images
+    max_image = settings.provided.max_image_bytes
+    look_at_image = Singleton(images.LookAtImage)
+    store_image = Singleton(images.StoreImage, stage_drafts, keep_drafts, blobs, pictures, look_at_image, max_image)
+    make_thumbnail = Singleton(thumbnails.MakeThumbnail, reads, blobs, pictures, look_at_image, keep_staged, max_image)
+    open_thumbnail = Singleton(thumbnails.OpenThumbnail, reads, blobs, make_thumbnail)
+
+    # Collecting
+    collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -265,13 +325,24 @@ class Container(DeclarativeContainer):
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         remove_changes_of_user=Singleton(changes.RemoveChangesOfUser, begin),
+        remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
+        remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
+        collect_blob=collect_blob,
+        sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
+        sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
-    schedules = Object({"sweep_expired": timedelta(hours=1)})
-    worker = Singleton(Worker, Factory(_process_name), job_queue, job_handlers, schedules, metrics.provided.worked)
+    schedules = Object(
+        {
+            "sweep_expired": timedelta(hours=1),
+            "sweep_blobs": timedelta(hours=1),
+            "sweep_resumable_uploads": timedelta(hours=1),
+        }
+    )
+    worker = Singleton(Worker, process, job_queue, job_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
-    checks = Singleton(_checks, settings, database, job_queue, throttle)
+    checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
     schema_head = Singleton(head)

@@ -1,10 +1,8 @@
 """Whether the parts that the settings name can be used: asked by `/health/ready` and by `portico check`."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from application.ports.mail import MailRejected, MailUndelivered
@@ -44,14 +42,3 @@ async def _result(check: Check) -> str:
     except Exception as error:
         return f"failed ({type(error).__name__})"
     return "ok"
-
-
-async def writable(folder: Path) -> None:
-    """Raises `NotReady` unless files can be written there."""
-
-    def look() -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise NotReady("DATA_DIR can't be written to")
-
-    await asyncio.to_thread(look)

@@ -48,6 +48,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
         await container.realtime().close()
         await container.throttle().close()
         container.hasher().close()
+        container.pictures().close()
         await database.close()
 
 

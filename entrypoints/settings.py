@@ -50,6 +50,12 @@ def _database_url(text: str) -> str:
     raise ValueError("must start with postgresql:// or sqlite:///")
 
 
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", text):
+        raise ValueError("must be the name of a bucket, such as portico-files")
+    return text
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < 32:
         raise ValueError("must be 32 bytes or longer; make one with: openssl rand -hex 32")
@@ -115,7 +121,17 @@ class Settings(BaseSettings):
     emails_from_email: EmailStr = "noreply@example.com"
     emails_from_name: Name | None = None
 
+    storage_backend: Literal["local", "s3"] = "local"
+    s3_endpoint_url: WebAddress | None = None
+    s3_bucket: Annotated[str, AfterValidator(_bucket)] | None = None
+    s3_region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+
     max_json_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    max_upload_bytes: Annotated[int, Field(ge=1, le=2**63 - 1)] = 1024**3
+    max_image_bytes: Annotated[int, Field(ge=1, le=100 * 1024**2)] = 5 * 1024**2
+    storage_quota_bytes: Annotated[int, Field(ge=0, le=2**63 - 1)] = 10 * 1024**3
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -124,6 +140,8 @@ class Settings(BaseSettings):
         mistakes = []
         if self.algorithm != "HS256" and self.jwt_private_key_file is None:
             mistakes.append(f"JWT_PRIVATE_KEY_FILE: is missing; {self.algorithm} needs a private key in PEM format")
+        if self.storage_backend == "s3":
+            mistakes += self._missing_for_s3()
         if self.environment == "production":
             if self.secret_key is None:
                 mistakes.append("SECRET_KEY: must be set in production; make one with: openssl rand -hex 32")
@@ -134,6 +152,16 @@ class Settings(BaseSettings):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _missing_for_s3(self) -> list[str]:
+        mistakes = []
+        if self.s3_bucket is None:
+            mistakes.append("S3_BUCKET: is missing; STORAGE_BACKEND=s3 needs the name of a bucket")
+        if self.s3_access_key_id is None and self.s3_secret_access_key is not None:
+            mistakes.append("S3_ACCESS_KEY_ID: is missing; S3_SECRET_ACCESS_KEY needs it")
+        if self.s3_access_key_id is not None and self.s3_secret_access_key is None:
+            mistakes.append("S3_SECRET_ACCESS_KEY: is missing; S3_ACCESS_KEY_ID needs it")
+        return mistakes
 
     @property
     def uses_sqlite(self) -> bool:

@@ -1,12 +1,25 @@
 """How things are shown to those whom they concern, wherever that is: in the very shape that the API answers them in."""
 
+from domain.files import File
 from domain.items import Item
 
 
-def show(thing: object) -> str:
-    """The JSON of a thing, as the API answers it. Raises `TypeError` for one that it never shows."""
-    if isinstance(thing, Item):
-        from entrypoints.http.items import ItemResponse  # brings the web framework, which no command needs to start
+class Shown:
+    """Implements `Show`, with the API under the path `api`. What it needs brings the web framework: no command waits
+    for that at its start."""
 
-        return ItemResponse.of(thing).model_dump_json()
-    raise TypeError(f"{type(thing).__name__} is never shown")
+    def __init__(self, api: str) -> None:
+        self._api = api
+
+    def __call__(self, thing: object) -> str:
+        """Raises `TypeError` for a thing that is never shown."""
+        match thing:
+            case Item():
+                from entrypoints.http.items import ItemResponse
+
+                return ItemResponse.of(thing).model_dump_json()
+            case File():
+                from entrypoints.http.files import FileResponse
+
+                return FileResponse.of(thing, self._api).model_dump_json()
+        raise TypeError(f"{type(thing).__name__} is never shown")

@@ -8,7 +8,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from application.changes import RemoveChangesOfUser
+from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.files import DeleteFile, RemoveFilesOfUser
+from application.images import LookAtImage, StoreImage
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
@@ -23,17 +26,31 @@ from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
+from application.ports.storage import Staged
+from application.resumable import (
+    CreateResumableUpload,
+    GetResumableUpload,
+    ReceiveUpload,
+    RemoveUploadsOfUser,
+    SweepResumableUploads,
+    TerminateUpload,
+)
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
+from application.thumbnails import MakeThumbnail, OpenThumbnail
+from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
+from domain.files import Claim
 from domain.passwords import Password
 from domain.users import Actor, Email, User
 from tests.fakes import (
     CountingThrottle,
     FakeTokens,
     FixedBreachedPasswords,
+    InMemoryBlobStore,
     InMemoryStore,
     PlainHasher,
+    PretendedImages,
     RecordingMailer,
     SequentialSecrets,
     SettableClock,
@@ -45,6 +62,9 @@ ANOTHER_PASSWORD: Final = "Battery-Staple-2"
 LAPTOP: Final = Device(ip="192.0.2.1", user_agent="Firefox")
 PHONE: Final = Device(ip="192.0.2.2", user_agent="Safari")
 SESSION_LIFETIME: Final = timedelta(days=30)
+MAX_UPLOAD_BYTES: Final = 1000
+MAX_IMAGE_BYTES: Final = 100
+QUOTA_BYTES: Final = 2500
 
 
 def a_user(email: str = "ada@example.org", *, password: str = PASSWORD, **changes: Any) -> User:
@@ -80,6 +100,10 @@ class World:
     @cached_property
     def store(self) -> InMemoryStore:
         return InMemoryStore(self.clock)
+
+    @cached_property
+    def blob_store(self) -> InMemoryBlobStore:
+        return InMemoryBlobStore(self.clock)
 
     @cached_property
     def throttle(self) -> CountingThrottle:
@@ -167,8 +191,72 @@ class World:
         return ChangeEmail(self.store.begin, self.redeem)
 
     @property
+    def stage_upload(self) -> StageUpload:
+        return StageUpload(self.store, self.blob_store, QUOTA_BYTES)
+
+    @property
+    def stage_drafts(self) -> StageDrafts:
+        return StageDrafts(self.stage_upload, self.blob_store)
+
+    @property
+    def keep_staged(self) -> KeepStaged:
+        return KeepStaged(self.store.begin, self.blob_store, self.secrets, self.clock)
+
+    @property
+    def keep_drafts(self) -> KeepDrafts:
+        return KeepDrafts(self.keep_staged, self.clock, QUOTA_BYTES)
+
+    @property
+    def store_files(self) -> StoreFiles:
+        return StoreFiles(self.stage_drafts, self.keep_drafts, MAX_UPLOAD_BYTES)
+
+    @cached_property
+    def images(self) -> PretendedImages:
+        return PretendedImages()
+
+    @property
+    def store_image(self) -> StoreImage:
+        return StoreImage(
+            self.stage_drafts, self.keep_drafts, self.blob_store, self.images, LookAtImage(), MAX_IMAGE_BYTES
+        )
+
+    @cached_property
+    def open_thumbnail(self) -> OpenThumbnail:
+        make = MakeThumbnail(self.store, self.blob_store, self.images, LookAtImage(), self.keep_staged, MAX_IMAGE_BYTES)
+        return OpenThumbnail(self.store, self.blob_store, make)
+
+    @property
+    def create_upload(self) -> CreateResumableUpload:
+        return CreateResumableUpload(self.store.begin, self.secrets, self.clock, MAX_UPLOAD_BYTES, QUOTA_BYTES)
+
+    @property
+    def get_upload(self) -> GetResumableUpload:
+        return GetResumableUpload(self.store, self.clock)
+
+    @property
+    def receive_upload(self) -> ReceiveUpload:
+        return ReceiveUpload(
+            self.store, self.store.begin, self.get_upload, self.blob_store, self.keep_drafts, QUOTA_BYTES
+        )
+
+    @property
+    def terminate_upload(self) -> TerminateUpload:
+        return TerminateUpload(self.store.begin, self.blob_store, self.clock)
+
+    @property
+    def delete_file(self) -> DeleteFile:
+        return DeleteFile(self.store.begin)
+
+    async def claim(self, staged: Staged) -> None:
+        """As an upload does that dies then."""
+        async with self.store.begin() as work:
+            claim = Claim(self.secrets.new_id(), staged.sha256, staged.size, self.clock.now())
+            await work.blobs.claim([claim])
+
+    @property
     def handlers(self) -> Mapping[str, Handler]:
         """The handler of each kind of job, as the container has them."""
+        collect_blob = CollectBlob(self.store.begin, self.blob_store, self.clock)
         mail_link = MailLink(self.store.begin, self.secrets, self.mailer, self.clock)
         return {
             "mail_verification": MailVerification(self.store, mail_link),
@@ -181,6 +269,11 @@ class World:
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "remove_changes_of_user": RemoveChangesOfUser(self.store.begin),
+            "remove_files_of_user": RemoveFilesOfUser(self.store.begin),
+            "remove_uploads_of_user": RemoveUploadsOfUser(self.store.begin, self.blob_store),
+            "collect_blob": collect_blob,
+            "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
+            "sweep_resumable_uploads": SweepResumableUploads(self.store.begin, self.blob_store, self.clock),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -3,12 +3,14 @@
 import os
 import secrets
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pytest
 
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
+from tests.s3_servers import MotoServer, RcloneServer, S3Server, S3Unavailable
 
 RUN_DIRECTORY: Final = pytest.StashKey[RunDirectory]()
 NOTHING_MAY_BE_SKIPPED: Final = os.environ.get("PORTICO_REQUIRE_ALL") == "1"
@@ -75,6 +77,27 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "portico.db"
     fill_template(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """A service that knows the whole of S3, for the tests of this process: take a bucket of one's own."""
+    yield from _s3(MotoServer())
+
+
+@pytest.fixture(scope="session")
+def rclone() -> Iterator[S3Server]:
+    """A service that checks signatures, likewise."""
+    yield from _s3(RcloneServer())
+
+
+def _s3(server: S3Server) -> Iterator[S3Server]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(server)
+        except S3Unavailable as reason:
+            pytest.skip(str(reason))
+        yield server
 
 
 def _database(server: PostgresServer, template: str | None = None) -> Iterator[str]:

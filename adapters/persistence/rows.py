@@ -148,6 +148,88 @@ class ChangeRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
+class BlobRow(SQLModel, table=True):
+    """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row."""
+
+    __tablename__ = "blobs"
+
+    sha256: str = Field(sa_column=Column(String(64), primary_key=True))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+def _sha256(**options: Any) -> Column[str]:
+    """No bytes are forgotten that a row refers to: the database itself refuses that."""
+    return Column(String(64), ForeignKey("blobs.sha256"), nullable=False, **options)
+
+
+class BlobClaimRow(SQLModel, table=True):
+    __tablename__ = "blob_claims"
+
+    id: str = Field(sa_column=Column(String(32), primary_key=True))
+    sha256: str = Field(sa_column=_sha256(index=True))
+    claimed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class FileRow(SQLModel, table=True):
+    """An owner is no foreign key, for the reason that `ItemRow` gives."""
+
+    __tablename__ = "files"
+    __table_args__ = (
+        Index("ix_files_owner_id_id_size", "owner_id", "id", "size"),  # with the size: the sum needs no row
+        Index("ix_files_owner_id_filename_id", "owner_id", "filename", "id"),
+        {"sqlite_autoincrement": True},  # an id is never given twice: an old link must not fit a new file
+    )
+
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    filename: str = Field(sa_column=Column(String(255), nullable=False))
+    content_type: str = Field(sa_column=Column(String(127), nullable=False))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sha256: str = Field(sa_column=_sha256(index=True))
+    owner_id: int = Field(sa_column=Column(BigId, nullable=False))
+    image_width: int | None
+    image_height: int | None
+    image_format: str | None = Field(sa_column=Column(String(16)))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class ResumableUploadRow(SQLModel, table=True):
+    """An owner is no foreign key, for the reason that `ItemRow` gives."""
+
+    __tablename__ = "resumable_uploads"
+
+    id: str = Field(sa_column=Column(String(32), primary_key=True))
+    owner_id: int = Field(sa_column=Column(BigId, nullable=False, index=True))
+    length: int = Field(sa_column=Column(BigInteger, nullable=False))
+    filename: str = Field(sa_column=Column(String(255), nullable=False))
+    content_type: str = Field(sa_column=Column(String(127), nullable=False))
+    metadata_: str = Field(sa_column=Column("metadata", Text, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    offset: int = Field(sa_column=Column(BigInteger, nullable=False))
+    file_id: int | None = Field(sa_column=Column(BigId))
+
+
+class UploadPartRow(SQLModel, table=True):
+    __tablename__ = "upload_parts"
+
+    upload_id: str = Field(
+        sa_column=Column(String(32), ForeignKey("resumable_uploads.id", ondelete="CASCADE"), primary_key=True)
+    )
+    offset: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    key: str = Field(sa_column=Column(String(32), nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ThumbnailRow(SQLModel, table=True):
+    """It refers to its bytes, and goes with those that it was made of."""
+
+    __tablename__ = "thumbnails"
+
+    source: str = Field(sa_column=_sha256(primary_key=True))
+    fits: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    sha256: str = Field(sa_column=_sha256(index=True))
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 

@@ -9,25 +9,43 @@ from sqlalchemy import literal, select
 
 from adapters.persistence import changes
 from adapters.persistence.answers import SqlAnswers, find_answer
+from adapters.persistence.blobs import SqlBlobs, unused_blobs
 from adapters.persistence.changes import SqlChanges
 from adapters.persistence.database import JOBS, Database, Transaction
+from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
 from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
+from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, live_sessions, sessions_of
 from adapters.persistence.statements import Statement
+from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.changes import change_of
 from application.ports.clock import Clock
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Changes, Items, MailedTokens, Sessions, Users
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Changes,
+    Files,
+    Items,
+    MailedTokens,
+    ResumableUploads,
+    Sessions,
+    Thumbnails,
+    Users,
+)
 from application.ports.realtime import Change, NewChange, Show
 from application.reactions import jobs_for
 from domain.events import Event
+from domain.files import File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 
@@ -42,6 +60,10 @@ class SqlWork:
         self.sessions: Sessions = SqlSessions(transaction)
         self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
         self.items: Items = SqlItems(transaction)
+        self.files: Files = SqlFiles(transaction)
+        self.blobs: Blobs = SqlBlobs(transaction)
+        self.resumable_uploads: ResumableUploads = SqlResumableUploads(transaction)
+        self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.answers: Answers = SqlAnswers(transaction)
         self.changes: Changes = SqlChanges(transaction)
         self._show = show
@@ -108,6 +130,30 @@ class SqlReads:
 
     async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
         return await page_of_items(self._database, owner_id, request, sort=sort, words=words)
+
+    async def file(self, file_id: int) -> File:
+        return await find_file(self._database, file_id)
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        return await find_newest(self._database, owner_id, filename)
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        return await page_of_files(self._database, owner_id, request)
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        return await bytes_used_by(self._database, owner_id)
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        return await unused_blobs(self._database, claimed_before=claimed_before, after=after, limit=limit)
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        return await find_upload(self._database, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        return await parts_of(self._database, upload_id)
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        return await find_thumbnail(self._database, source, fits)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)

@@ -8,28 +8,18 @@ The stored text is `portico1` and then the bcrypt hash: `portico1$2b$12$…`. A 
 that was brought along from elsewhere is verified as it was made there, from the first 72 bytes, and is outdated.
 """
 
-import asyncio
-import contextlib
 import hmac
-import os
-import sys
-import threading
 from base64 import b64encode
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final
 
 import bcrypt
 
-from domain.errors import Unavailable
+from adapters.threads import PatientThreads
 from domain.passwords import Password
 
 SCHEME: Final = "portico1"
 LABEL: Final = b"portico password scheme 1"
-NICENESS: Final = 15
 PLAIN_BCRYPT_BYTES: Final = 72
-
-Result = TypeVar("Result")
 
 
 class BcryptHasher:
@@ -44,21 +34,20 @@ class BcryptHasher:
             raise ValueError("must be 4 to 31")
         self._rounds = rounds
         self._nobody = bcrypt.gensalt(rounds) + b"." * 31  # a hash to try in vain, for addresses without an account
-        self._places = threading.BoundedSemaphore(threads + waiting)
-        self._threads = ThreadPoolExecutor(threads, "password-hash", initializer=_give_way)
+        self._threads = PatientThreads("password-hash", threads, waiting)
 
     async def hash(self, password: Password) -> str:
-        return await self._run(self._hash, password)
+        return await self._threads.run(self._hash, password)
 
     async def verify(self, password: Password, password_hash: str | None) -> bool:
-        return await self._run(self._verify, password, password_hash)
+        return await self._threads.run(self._verify, password, password_hash)
 
     def is_outdated(self, password_hash: str) -> bool:
         return not password_hash.startswith(f"{SCHEME}$2b${self._rounds:02}$")
 
     def close(self) -> None:
         """Give up what waits, let what has begun come to its end, and accept no more. Returns at once."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _hash(self, password: Password) -> str:
         return SCHEME + bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._rounds)).decode()
@@ -76,24 +65,6 @@ class BcryptHasher:
         except ValueError:  # it isn't a bcrypt hash, so no password is right
             return False
 
-    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
-        if not self._places.acquire(blocking=False):
-            raise Unavailable
-        try:
-            future: Future[Result] = self._threads.submit(work, *arguments)
-        except RuntimeError:  # it has been closed
-            self._places.release()
-            raise Unavailable from None
-        # Not when the caller stops waiting: a hash that has begun keeps its thread busy to the end.
-        future.add_done_callback(lambda _: self._places.release())
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise Unavailable from None  # it was `close` that gave it up
-
 
 def _bytes(password: Password) -> bytes:
     return password.value.encode("utf-8", "surrogatepass")  # whatever was typed may be compared
@@ -101,9 +72,3 @@ def _bytes(password: Password) -> bytes:
 
 def _digest(password: Password) -> bytes:
     return b64encode(hmac.digest(LABEL, _bytes(password), "sha256"))
-
-
-def _give_way() -> None:
-    if sys.platform == "linux":  # where each thread has a niceness of its own
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -7,10 +7,13 @@ from typing import Protocol
 
 from application.ports.realtime import Change
 from domain.events import Event
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId
 
@@ -103,6 +106,100 @@ class Items(Protocol):
         """Remove up to `limit` items of that user; how many there were."""
 
 
+class Files(Protocol):
+    """The files, inside a transaction. `get` keeps others from changing the row until it ends."""
+
+    async def used_by(self, owner_id: int) -> int:
+        """The bytes that the files of that user take. Until this transaction ends, nobody else who asks gets an
+        answer: of several uploads at once, each counts those before it.
+
+        Raises `InvalidAccessToken` if the user is gone.
+        """
+
+    async def add(self, file: File) -> File:
+        """Store a new file and give it its id. Its owner can't be deleted until this transaction ends, and its bytes
+        must be claimed.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, file_id: int) -> File:
+        """Raises `FileNotFound`."""
+
+    async def delete(self, file_id: int) -> None: ...
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> Sequence[File]:
+        """Remove up to `limit` files of that user; which those were."""
+
+
+class Blobs(Protocol):
+    """Which bytes the store has, and who is about to use them, inside a transaction."""
+
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        """Note that these bytes are about to be used. Waits for one who is just collecting some of them."""
+
+    async def release(self, claims: Sequence[Claim]) -> int:
+        """Remove the claims; how many of them were still there. Until this transaction ends, their bytes can't be
+        forgotten."""
+
+    async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
+        """Forget these bytes, if nothing refers to them and no claim is as young as that: True. Until this
+        transaction ends, nobody can claim them. Their thumbnails must have been removed.
+
+        Older claims are what an upload that died left behind.
+        """
+
+
+class ResumableUploads(Protocol):
+    """The uploads that are sent in several requests, inside a transaction, with their parts.
+
+    `get` keeps others from changing the upload until it ends. Whoever also asks `Files.used_by` does that first.
+    """
+
+    async def add(self, upload: ResumableUpload) -> None:
+        """Store a new upload. Its owner can't be deleted until this transaction ends.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, upload_id: str) -> tuple[ResumableUpload, int]:
+        """With the number of its parts. Raises `UploadNotFound`."""
+
+    async def save(self, upload: ResumableUpload) -> None:
+        """Write its offset and what became of it back."""
+
+    async def add_parts(self, upload_id: str, parts: Sequence[UploadPart]) -> None: ...
+
+    async def remove_parts(self, upload_id: str) -> None: ...
+
+    async def received_by(self, owner_id: int) -> int:
+        """The bytes that the unfinished uploads of that user take."""
+
+    async def delete(self, upload_id: str) -> Sequence[UploadPart]:
+        """Remove it; the parts it had."""
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads of that user; how many there were, and the parts they had."""
+
+    async def sweep(self, created_before: datetime, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
+        """Remove up to `limit` uploads created at that time or earlier; likewise."""
+
+
+class Thumbnails(Protocol):
+    """The thumbnails, inside a transaction. One refers to its own bytes, and not to those that it was made of."""
+
+    async def add(self, thumbnail: Thumbnail) -> None:
+        """Note where it is stored; its bytes must be claimed. It takes the place of one of the same source
+        that fits the same square.
+
+        Raises `FileNotFound` if the bytes that it was made of are gone.
+        """
+
+    async def remove_of(self, source: str) -> Sequence[str]:
+        """Remove what was made of these bytes, unless a file has them; the hashes that it is stored under. Until this
+        transaction ends, nothing more is made of them."""
+
+
 class Answers(Protocol):
     """What was answered under an idempotency key, inside a transaction."""
 
@@ -139,6 +236,10 @@ class Work(Protocol):
     sessions: Sessions
     mailed_tokens: MailedTokens
     items: Items
+    files: Files
+    blobs: Blobs
+    resumable_uploads: ResumableUploads
+    thumbnails: Thumbnails
     answers: Answers
     changes: Changes
 
@@ -174,6 +275,30 @@ class Reads(Protocol):
 
     async def items(self, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]) -> Page[Item]:
         """The items of that user; each of the words is in the title or the description, in any case."""
+
+    async def file(self, file_id: int) -> File:
+        """Raises `FileNotFound`."""
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        """That user's newest file of that name. Raises `FileNotFound`."""
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        """The files of that user, newest first."""
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        """What the files of that user take together."""
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        """Raises `UploadNotFound`."""
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        """The parts of that upload in their order."""
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        """The thumbnail of these bytes, if it was made."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user."""

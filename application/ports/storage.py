@@ -51,7 +51,7 @@ class BlobStore(Protocol):
 
     async def keep(self, staged: Staged) -> None:
         """Give staged bytes their hash as their name; durable once it returns. Bytes that are there are replaced by
-        their equals."""
+        their equals. Raises `BlobMissing` if what was staged is gone."""
 
     async def discard(self, staged: Staged) -> None:
         """Remove staged bytes. No error if they are gone."""
@@ -74,4 +74,6 @@ class BlobStore(Protocol):
         """Return when the store can be written to. Raises `Unavailable` or `StorageFull`."""
 
     def path_of(self, sha256: str) -> Path | None:
-        """Where the bytes lie on this machine, for the kernel to send them; None if they lie elsewhere."""
+        """Where the bytes lie on this machine, for the kernel to send them; None if they lie elsewhere.
+
+        Whether they are there is not looked at. Raises `BlobMissing` if it is no hash."""

@@ -11,16 +11,28 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import asyncapi, auth, items, operations, pages, realtime, users
+from entrypoints.http import (
+    asyncapi,
+    auth,
+    files,
+    images,
+    items,
+    operations,
+    pages,
+    realtime,
+    resumable,
+    users,
+)
+from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
-DESCRIPTION = "Accounts, sign-in, mail and background work behind one face."
+DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router, asyncapi.router)
+IN_API = (users.router, auth.router, items.router, images.router, resumable.router, files.router, asyncapi.router)
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -30,9 +42,11 @@ EXPOSED = [
     "Tus-Version",
     "Tus-Extension",
     "Tus-Max-Size",
+    "Tus-Checksum-Algorithm",
     "Upload-Offset",
     "Upload-Length",
     "Upload-Expires",
+    "Upload-Metadata",
     "Portico-File-Id",
 ]
 
@@ -105,7 +119,8 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in _routes(*routers):
-        methods[route.path] |= route.methods or set()
+        if route.endpoint is not not_allowed:
+            methods[route.path] |= route.methods or set()
     return methods
 
 

@@ -103,6 +103,11 @@ def is_encoded(request: Request) -> bool:
     return request.headers.get("content-encoding", "identity").lower() != "identity"
 
 
+async def not_allowed() -> None:
+    """Answers what another route would take for the id of a resource. Raises 405: the path has other methods."""
+    raise HTTPException(405)
+
+
 class Route(APIRoute):
     """A route that reads its body strictly: JSON of the right type, or 415."""
 

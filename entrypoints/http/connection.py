@@ -19,10 +19,13 @@ class Connection(HttpToolsProtocol):
 
     head_seconds = 30.0
     """How long a client may take until the end of its headers."""
+    rest_seconds = 10.0
+    """How long a client may go on with a body that was refused before it had come. What comes is thrown away."""
     _in_head = True
     _waiting = 0
     _refused = False
     _deadline: asyncio.TimerHandle | None = None
+    _end_of_rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -30,6 +33,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._meet_deadline()
+        self._rest_is_over()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -54,6 +58,15 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.more_body:
+            self._end_of_rest = self.loop.call_later(self.rest_seconds, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        self._rest_is_over()
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
         self._refuse(400, "bad_request", "The request is not valid HTTP")
 
@@ -61,6 +74,11 @@ class Connection(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _rest_is_over(self) -> None:
+        if self._end_of_rest is not None:
+            self._end_of_rest.cancel()
+            self._end_of_rest = None
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answer, and close once the client had the time to read it. What was asked for is not known: no path."""

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
+from application.ports.storage import StorageFull
 from domain.errors import Refusal, TooManyAttempts, Unavailable
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
@@ -34,6 +35,7 @@ TAGS: Final = [
     {"name": "users", "description": "Accounts: opening one, looking after one's own, and administering all of them."},
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
+    {"name": "files", "description": "Files of any size: uploading, listing, and giving their content out again."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
 
@@ -77,7 +79,11 @@ def _example(code: str, message: str) -> dict[str, Any]:
 
 
 def errors(
-    *refusals: type[Refusal], json_body: bool = False, validated: bool = False, idempotent: bool = False
+    *refusals: type[Refusal],
+    json_body: bool = False,
+    form: bool = False,
+    validated: bool = False,
+    idempotent: bool = False,
 ) -> dict[int | str, dict[str, Any]]:
     """The errors that an operation can answer, by status, each with its code. Any of them may answer 503."""
     found: dict[int, dict[str, str]] = {}
@@ -86,24 +92,32 @@ def errors(
         found.setdefault(status_of(refusal), {})[refusal.code] = refusal.message
     if json_body:
         found.setdefault(400, {})["malformed_body"] = "The body is not valid JSON"
-        found[413] = {"body_too_large": "The body exceeds 1048576 bytes"}
         found[415] = {"unsupported_media_type": "The body must be application/json, without a content encoding"}
+    if form:
+        found.setdefault(400, {})["malformed_body"] = "The body is not a valid multipart form"
+        found[408] = {"request_timeout": "No data came for 30 seconds"}
+        found.setdefault(415, {})["unsupported_media_type"] = (
+            "The body must be multipart/form-data, without a content encoding"
+        )
+    if json_body or form:
+        found.setdefault(413, {})["body_too_large"] = "The body exceeds 1048576 bytes"
     if idempotent:
         found.setdefault(400, {})["invalid_idempotency_key"] = INVALID_KEY
-    if json_body or validated:
+    if json_body or form or validated:
         found.setdefault(422, {})["validation_error"] = "Validation error"
-    return {status: _described(status, codes) for status, codes in sorted(found.items())}
+    return {status: described(status, codes) for status, codes in sorted(found.items())}
 
 
-def _described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
+def described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
+    """An error in the document: its status, and its codes with their messages."""
     examples = {code: _example(code, message) for code, message in codes.items()}
-    described: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "description": "; ".join(f"`{code}`: {message}" for code, message in codes.items()),
         "content": {"application/json": {"schema": {"$ref": ERROR_BODY}, "examples": examples}},
     }
-    if status in (status_of(TooManyAttempts), status_of(Unavailable)):
-        described["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
-    return described
+    if status in (status_of(TooManyAttempts), status_of(Unavailable), status_of(StorageFull)):
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+    return answer
 
 
 def operation_id(route: APIRoute) -> str:
@@ -145,10 +159,10 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _complete(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     """Add what every operation can answer, and examples of its body and its answers."""
     operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
-    general = {str(status): _described(status, codes) for status, codes in GENERAL.items()}
+    general = {str(status): described(status, codes) for status, codes in GENERAL.items()}
     responses = operation["responses"] = dict(sorted((general | operation["responses"]).items()))
-    for described in (operation.get("requestBody", {}), *responses.values()):
-        for content in described.get("content", {}).values():
+    for answer in (operation.get("requestBody", {}), *responses.values()):
+        for content in answer.get("content", {}).values():
             if "schema" in content and not content.keys() & {"example", "examples"}:
                 content["example"] = _example_of(content["schema"], schemas)
 

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from application.ports.clock import request_id
+from application.ports.storage import StorageFull
 from domain.errors import (
     Conflict,
     Forbidden,
@@ -21,10 +22,13 @@ from domain.errors import (
     NotFound,
     PreconditionFailed,
     Refusal,
+    TooLarge,
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
+    UnsupportedType,
 )
+from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 
 STATUS: Final[Mapping[type[Refusal], int]] = {
@@ -34,11 +38,18 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
+    TooLarge: 413,
+    UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
+    ChecksumMismatch: 460,
     Unavailable: 503,
+    StorageFull: 507,
 }
 """What each kind of refusal is in HTTP."""
+
+PHRASES: Final[Mapping[int, str]] = {460: "Checksum Mismatch"}
+"""Of statuses that are not registered: this one is tus's own."""
 
 CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed"}
 """The codes of errors that the framework finds by itself."""
@@ -61,8 +72,8 @@ LONGEST_FIELD: Final = 100
 class RequestError(HTTPException):
     """A request that can't be taken as it is, found before any use case is asked."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, message)
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
         self.code = code
 
 
@@ -112,7 +123,7 @@ def error_response(
     if PROBLEM in request.headers.get("accept", ""):
         body: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": PHRASES.get(status) or HTTPStatus(status).phrase,
             "status": status,
             "detail": message,
             "instance": path,
@@ -135,8 +146,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     errors = []
     if isinstance(error, Invalid):
-        errors = [FieldError(field="body", message=error.message, type=error.code)]
-    return error_response(request, status_of(type(error)), error.code, error.message, errors=errors, headers=headers)
+        errors = [FieldError(field="body", message=str(error), type=error.code)]
+    return error_response(request, status_of(type(error)), error.code, str(error), errors=errors, headers=headers)
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
@@ -167,8 +178,18 @@ async def _failed(request: Request, error: Exception) -> Response:
     return error_response(request, error.status_code, code, message, headers=headers)
 
 
+HANDLERS: Final = {Refusal: _refused, RequestValidationError: _invalid, HTTPException: _failed}
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """What the app answers when this is raised; anything that it knows no answer to is raised again."""
+    for kind, handle in HANDLERS.items():
+        if isinstance(error, kind):
+            return await handle(request, error)
+    raise error
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make the app answer every refusal and every error that the framework raises in the one shape."""
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _failed)
+    for kind, handle in HANDLERS.items():
+        app.add_exception_handler(kind, handle)

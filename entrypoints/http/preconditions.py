@@ -14,15 +14,18 @@ def entity_tag(version: int) -> str:
     return f'"{version}"'
 
 
-def _versions(value: str, *, weak: bool) -> frozenset[int]:
-    """The versions whose tags are in the list; those with weak tags only if they count. None if it is no list."""
+def entity_tags(value: str, *, weak: bool) -> frozenset[str]:
+    """What the tags in the list say; those that are weak only if they count. None if it is no list."""
     if not LIST.fullmatch(value):
         return frozenset()
-    tags = [tag for mark, tag in TAG.findall(value) if weak or not mark]
-    return frozenset(int(tag) for tag in tags if VERSION.fullmatch(tag))
+    return frozenset(tag for mark, tag in TAG.findall(value) if weak or not mark)
 
 
-def _value(request: Request, name: str) -> str | None:
+def _versions(value: str, *, weak: bool) -> frozenset[int]:
+    return frozenset(int(tag) for tag in entity_tags(value, weak=weak) if VERSION.fullmatch(tag))
+
+
+def header_value(request: Request, name: str) -> str | None:
     lines = request.headers.getlist(name)
     return ", ".join(lines).strip(" \t") if lines else None
 
@@ -33,7 +36,7 @@ async def _if_match(
         str | None, Header(alias="If-Match", description="Only if the resource still has this `ETag`.")
     ] = None,
 ) -> frozenset[int] | None:
-    value = _value(request, "if-match") if if_match is not None else None
+    value = header_value(request, "if-match") if if_match is not None else None
     return None if value in (None, "*") else _versions(value or "", weak=False)
 
 
@@ -58,7 +61,7 @@ async def _if_none_match(
         str | None, Header(alias="If-None-Match", description="Not if the resource still has this `ETag`.")
     ] = None,
 ) -> KnownVersions:
-    return KnownVersions(_value(request, "if-none-match") if if_none_match is not None else None)
+    return KnownVersions(header_value(request, "if-none-match") if if_none_match is not None else None)
 
 
 IfNoneMatch = Annotated[KnownVersions, Depends(_if_none_match)]

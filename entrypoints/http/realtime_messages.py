@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from entrypoints.http.fields import RequestModel, Text
+from entrypoints.http.files import FileResponse
 from entrypoints.http.items import ItemResponse
 
 Room = Annotated[Text, Field(examples=["room:kitchen"], description="`room:` and a name of 1 to 100 characters.")]
@@ -15,7 +16,7 @@ class Subscribe(RequestModel):
     """Hear what is new in a channel. With `after`, the id of an event, first all that was missed since that one."""
 
     action: Literal["subscribe"]
-    channel: Annotated[Text, Field(examples=["items"], description="`items`, or `room:` and a name.")]
+    channel: Annotated[Text, Field(examples=["items"], description="`items`, `files`, or `room:` and a name.")]
     after: Annotated[Text | None, Field(max_length=100, examples=["0000000000000000042"])] = None
 
 
@@ -144,6 +145,24 @@ class ItemDeleted(BaseModel):
     data: Gone
 
 
+class FileCreated(BaseModel):
+    """A file of one's own was added."""
+
+    event: Literal["file.created"]
+    channel: Literal["files"]
+    id: EventId
+    data: FileResponse
+
+
+class FileDeleted(BaseModel):
+    """A file of one's own was deleted."""
+
+    event: Literal["file.deleted"]
+    channel: Literal["files"]
+    id: EventId
+    data: Gone
+
+
 SENT: tuple[type[BaseModel], ...] = (Subscribe, Unsubscribe, Publish, AskPresence)
 """By clients."""
 RECEIVED: tuple[type[BaseModel], ...] = (
@@ -158,5 +177,7 @@ RECEIVED: tuple[type[BaseModel], ...] = (
     Left,
     ItemChanged,
     ItemDeleted,
+    FileCreated,
+    FileDeleted,
 )
 """By clients."""

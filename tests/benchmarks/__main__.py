@@ -19,10 +19,11 @@ from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.own_user import on_postgres, on_sqlite
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 Benchmark = Callable[[Path], list[Figure]]
-NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "alike")
+NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "uploads", "alike")
 ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool"}
 
 
@@ -31,6 +32,7 @@ def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str,
         "start-up": partial(start_up, quick=quick),
         "own-user-sqlite": partial(on_sqlite, quick=quick),
         "sign-ins": partial(during_sign_ins, quick=quick),
+        "uploads": partial(uploads, quick=quick),
         "alike": partial(alike, quick=quick),
     }
     if postgres is not None:

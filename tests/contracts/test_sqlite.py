@@ -18,6 +18,7 @@ from tests.builders import a_user
 from tests.contracts.stores import Store, store_on
 from tests.fakes import SettableClock
 from tests.running_app import copy_database
+from tests.small_file_system import fill, small_file_system
 
 HOLD_THE_LOCK = """
 import sqlite3, sys
@@ -208,11 +209,10 @@ async def test_a_full_disk_makes_writing_unavailable_and_the_database_stays_usab
     assert (await store.has("grace@example.org", full_name="x" * 1_000_000)).id > stored.id
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a small file system of one's own needs Linux")
 async def test_a_file_system_without_room_makes_writing_unavailable_until_there_is_some(
     sqlite_template: Path, tmp_path: Path, clock: SettableClock
 ) -> None:
-    with small_file_system(tmp_path / "small") as folder:
+    with small_file_system(tmp_path / "small", mebibytes=2) as folder:
         copy_database(sqlite_template, folder)
         ballast = folder / "ballast"
         database = SqliteDatabase(folder / "portico.db")
@@ -230,32 +230,6 @@ async def test_a_file_system_without_room_makes_writing_unavailable_until_there_
             assert (await store.has("grace@example.org", full_name="x" * 200_000)).id > stored.id
         finally:
             await database.close()
-
-
-@contextmanager
-def small_file_system(folder: Path) -> Iterator[Path]:
-    """A file system of 2 MiB in memory. Skips where nobody may mount one."""
-    folder.mkdir()
-    mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "portico-test", str(folder)], capture_output=True, check=False
-    )
-    if mounting.returncode != 0:
-        pytest.skip("mounting a small file system needs root: run the tests as root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(file: Path) -> None:
-    """Take all the room that is left."""
-    with file.open("wb", buffering=0) as ballast:
-        for size in (65536, 512):
-            try:
-                while True:
-                    ballast.write(bytes(size))
-            except OSError:
-                continue
 
 
 async def test_a_file_that_can_not_be_written_is_unavailable(store: Store, database: SqliteDatabase) -> None:

@@ -1,17 +1,21 @@
 """Honest fakes: what the ports promise, in memory. They pass the contract suites."""
 
+from tests.fakes.images import PretendedImages
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
 from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
 from tests.fakes.persistence import InMemoryStore
+from tests.fakes.storage import InMemoryBlobStore
 
 __all__ = [
     "CountingThrottle",
     "FakeTokens",
     "FixedBreachedPasswords",
+    "InMemoryBlobStore",
     "InMemoryJobs",
     "InMemoryStore",
     "PlainHasher",
+    "PretendedImages",
     "RecordingMailer",
     "SequentialSecrets",
     "SettableClock",

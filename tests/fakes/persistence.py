@@ -9,23 +9,41 @@ from datetime import datetime, timedelta
 from application.changes import change_of
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import NewJob
-from application.ports.persistence import Answers, Changes, Items, MailedTokens, Sessions, Users, Work
+from application.ports.persistence import (
+    Answers,
+    Blobs,
+    Changes,
+    Files,
+    Items,
+    MailedTokens,
+    ResumableUploads,
+    Sessions,
+    Thumbnails,
+    Users,
+    Work,
+)
 from application.ports.realtime import Change, NewChange
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
+from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail, ThumbnailSize
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
+from domain.resumable import ResumableUpload, UploadPart
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.changes import InMemoryChanges, beyond, show
+from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
+from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
+from tests.fakes.resumable import InMemoryResumableUploads, found_upload
 
 
 class InMemoryWork:
@@ -43,6 +61,10 @@ class InMemoryWork:
         self._changes = InMemoryChanges(self.tables, now)
         self.changes: Changes = self._changes
         self.shown: list[NewChange] = []
+        self.files: Files = InMemoryFiles(self.tables)
+        self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
+        self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -185,6 +207,43 @@ class InMemoryStore:
             [item for item in self._tables.items.values() if item.owner_id == owner_id], request, sort, words
         )
 
+    async def file(self, file_id: int) -> File:
+        await self._answer()
+        if file_id not in self._tables.files:
+            raise FileNotFound
+        return replace(self._tables.files[file_id])
+
+    async def newest_file(self, owner_id: int, filename: str) -> File:
+        await self._answer()
+        for file in owned(self._tables, owner_id):
+            if file.filename == filename:
+                return file
+        raise FileNotFound
+
+    async def files(self, owner_id: int, request: PageRequest) -> Page[File]:
+        await self._answer()
+        return page_of_files(owned(self._tables, owner_id), request)
+
+    async def bytes_used_by(self, owner_id: int) -> int:
+        await self._answer()
+        return bytes_of(owned(self._tables, owner_id))
+
+    async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
+        await self._answer()
+        return [sha256 for sha256 in unused(self._tables, claimed_before) if sha256 > after][:limit]
+
+    async def resumable_upload(self, upload_id: str) -> ResumableUpload:
+        await self._answer()
+        return found_upload(self._tables, upload_id)
+
+    async def parts_of(self, upload_id: str) -> Sequence[UploadPart]:
+        await self._answer()
+        return self._tables.upload_parts.get(upload_id, ())
+
+    async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
+        await self._answer()
+        return self._tables.thumbnails.get((source, fits))
+
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
         kept = self._tables.answers.get((user_id, key))
@@ -217,6 +276,16 @@ class InMemoryStore:
             for one in map(sessions.get, session_ids)
             if one is not None and one.expires_at > now and self._tables.users[one.user_id].is_active
         }
+
+    @property
+    def blobs(self) -> Sequence[str]:
+        """The hashes of all bytes that are accounted for, in order."""
+        return sorted(self._tables.blobs)
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """All claims that are kept, old ones too."""
+        return list(self._tables.claims.values())
 
     @property
     def refresh_tokens(self) -> Sequence[RefreshToken]:

@@ -7,9 +7,12 @@ from itertools import count
 
 from application.ports.clock import Clock
 from application.ports.realtime import Change
+from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
+from domain.images import Thumbnail
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
@@ -26,8 +29,17 @@ class Tables:
     answers: dict[tuple[int, str], tuple[KeptAnswer, datetime]] = field(default_factory=dict)
     """With the time since when each is kept."""
     changes: dict[int, tuple[Change, datetime]] = field(default_factory=dict)
+    files: dict[int, File] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+    """The size of what is stored under a hash."""
+    claims: dict[str, Claim] = field(default_factory=dict)
+    uploads: dict[str, ResumableUpload] = field(default_factory=dict)
+    upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
+    thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
+    """By their source and the square that they fit."""
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    file_ids: Iterator[int] = field(default_factory=lambda: count(1))
     change_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
@@ -39,8 +51,15 @@ class Tables:
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
             dict(self.changes),
+            {key: replace(file) for key, file in self.files.items()},
+            dict(self.blobs),
+            dict(self.claims),
+            {key: replace(upload) for key, upload in self.uploads.items()},
+            dict(self.upload_parts),
+            dict(self.thumbnails),
             self.user_ids,
             self.item_ids,
+            self.file_ids,
             self.change_ids,
         )
 

@@ -29,5 +29,5 @@ async def work_done(app: RunningApp) -> None:
     """Return once all that was written down to be done in the background has been done."""
     queue = app.container.job_queue()
     async with asyncio.timeout(DEADLINE):
-        while [job for job in await queue.list_jobs(state=None, limit=100) if job.kind != "sweep_expired"]:  # noqa: ASYNC110 - jobs
+        while [job for job in await queue.list_jobs(state=None, limit=100) if not job.kind.startswith("sweep_")]:  # noqa: ASYNC110 - jobs
             await asyncio.sleep(0.02)

@@ -10,10 +10,13 @@ import jsonschema_rs
 import pytest
 
 from application.ports.realtime import Change, Person
+from domain.files import File, FileId
+from domain.items import Item, ItemId
 from domain.users import Email, User, UserId
 from entrypoints.http.asyncapi import document_of
 from entrypoints.http.realtime_messages import RECEIVED, SENT
 from entrypoints.settings import Settings
+from entrypoints.shown import Shown
 from entrypoints.words import ClientWords, error
 from tests.fakes import SettableClock
 from tests.running_app import RunningApp
@@ -32,9 +35,11 @@ def words() -> list[str]:
     """Everything that a client can be told."""
     said, now = ClientWords(), SettableClock().now()
     user = User(id=UserId(7), email=Email("ada@example.org"), password_hash="x", created_at=now, updated_at=now)
-    item = (
-        '{"id":1,"title":"t","description":null,"owner_id":7,"version":1,'
-        '"created_at":"2026-11-24T09:30:00Z","updated_at":"2026-11-24T09:30:00Z"}'
+    things: dict[str, Any] = {"owner_id": UserId(7), "created_at": now}
+    shown = Shown("/api/v1")
+    item = shown(Item(id=ItemId(1), title="Milk", updated_at=now, **things))
+    file = shown(
+        File(id=FileId(1), filename="a.pdf", content_type="application/pdf", size=1, sha256="0" * 64, **things)
     )
     return [
         said.authenticated(user),
@@ -48,6 +53,8 @@ def words() -> list[str]:
         said.change(Change(42, 7, "items", "item.created", item)),
         said.change(Change(43, 7, "items", "item.updated", item)),
         said.change(Change(44, 7, "items", "item.deleted", '{"id": 1}')),
+        said.change(Change(45, 7, "files", "file.created", file)),
+        said.change(Change(46, 7, "files", "file.deleted", '{"id": 1}')),
         error("unknown_action", "There is no such action"),
     ]
 

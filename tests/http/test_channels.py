@@ -63,6 +63,27 @@ async def test_every_change_of_ones_own_is_told_as_the_api_shows_it(
     ]
 
 
+async def test_every_file_of_ones_own_is_told_as_the_api_shows_it(
+    portico: Process, http: httpx2.AsyncClient, ada: Account
+) -> None:
+    async with greeted(portico, ada) as client:
+        await client.subscribe("files")
+        parts = [("files", (f"{name}.txt", name.encode())) for name in ("a", "b")]
+        files = (await http.post("/files/upload-multiple", headers=ada.headers, files=parts)).json()["files"]
+        await http.delete(f"/files/{files[0]['id']}", headers=ada.headers)
+        await ada.create(http)
+        told = await client.some(3)
+        assert await client.is_quiet()
+
+    ids = [event.pop("id") for event in told]
+    assert ids == sorted(set(ids))
+    assert told == [
+        {"event": "file.created", "channel": "files", "data": files[0]},
+        {"event": "file.created", "channel": "files", "data": files[1]},
+        {"event": "file.deleted", "channel": "files", "data": {"id": files[0]["id"]}},
+    ]
+
+
 async def test_nobody_hears_of_what_is_not_theirs(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
     grace = await account(http, "grace")
     async with greeted(portico, ada) as hers, greeted(portico, grace) as other:

@@ -124,7 +124,11 @@ async def test_what_every_call_of_its_kind_can_answer_is_there(document: dict[st
         }
         expected = {(431, "headers_too_large"), (500, "internal_error")}
         if "requestBody" in operation:
-            expected |= {(400, "malformed_body"), (413, "body_too_large"), (415, "unsupported_media_type")}
+            expected |= {(400, "malformed_body"), (415, "unsupported_media_type")}
+            if (
+                "application/offset+octet-stream" not in operation["requestBody"]["content"]
+            ):  # which has a limit of its own
+                expected |= {(413, "body_too_large")}
         if "requestBody" in operation or "parameters" in operation:
             expected |= {(422, "validation_error")}
         if "security" in operation:
@@ -148,6 +152,11 @@ async def test_every_error_that_was_met_is_documented(app: RunningApp, document:
         ("post", "/auth/verify-email"): await app.http.post("/auth/verify-email", json={"token": "none"}),
         ("delete", "/auth/sessions/{session_id}"): await app.http.delete("/auth/sessions/none", headers=ada),
         ("get", "/items/{item_id}"): await app.http.get("/items/9", headers=ada),
+        ("post", "/files/upload"): await app.http.post("/files/upload", content=b"{}", headers=ada),
+        ("get", "/files/{file_id}/content"): await app.http.get("/files/9/content", headers=ada),
+        ("get", "/files/{file_id}/shared"): await app.http.get(
+            "/files/9/shared", params={"expires": "1", "signature": "none"}
+        ),
     }
 
     for (method, path), response in met.items():

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -81,23 +81,62 @@ async def test_headers_that_never_end_are_refused_while_they_come(portico: Proce
     assert (status, body["code"]) == (431, "headers_too_large")
 
 
-async def test_a_client_that_never_finishes_its_headers_is_not_waited_for() -> None:
-    class Impatient(Connection):
-        head_seconds = 0.05
+class Impatient(Connection):
+    head_seconds = 0.05
+    rest_seconds = 0.05
 
-    async def app(scope: object, receive: object, send: object) -> None:
-        raise AssertionError("no request has come")
 
+@asynccontextmanager
+async def served_impatiently(app: Any) -> AsyncIterator[tuple[str, int]]:
+    """Where that app is served for 20 s at most."""
     config, state = Config(app, interface="asgi3", log_config=None), ServerState()
     config.load()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Impatient(config, state, {}), "127.0.0.1", 0)
     async with server, asyncio.timeout(20):
+        yield server.sockets[0].getsockname()
+
+
+async def test_a_client_that_never_finishes_its_headers_is_not_waited_for() -> None:
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("no request has come")
+
+    async with served_impatiently(app) as address:
         for sent in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n"):
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            reader, writer = await asyncio.open_connection(*address)
             with closing(writer):
                 writer.write(sent)
                 assert await reader.read() == b""
+
+
+async def test_a_client_that_never_finishes_a_refused_body_is_not_waited_for() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served_impatiently(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        with closing(writer):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413")
+            writer.write(b"some more")
+            assert await reader.read() == b""
+
+
+async def test_a_refused_body_that_comes_to_its_end_ends_nothing_else() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.2)  # longer than the rest of the body before might take
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served_impatiently(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        with closing(writer):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"bodyGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413")
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_waited_for(portico: Process) -> None:

@@ -34,7 +34,7 @@ const start = (url, first) => {
 
 
 def client_of_the_readme() -> str:
-    (code,) = re.findall(r"^```js\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(r"^```js\n([^`]*?^function listen.*?)^```", README, re.MULTILINE | re.DOTALL)
     return str(code)
 
 

@@ -1,23 +1,28 @@
 """The whole OpenAPI document, attacked by schemathesis against a real server."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 from tests.faults.processes import command, serving
 from tests.running_app import PASSWORD
 
-ROOT = "root@example.org"
+ROOT = Path(__file__).parents[2]
+SUPERUSER = "root@example.org"
 
 
 async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with serving(data, MAIL_BACKEND="file") as portico, portico.client() as client:
-        created = await command(data, "create-superuser", "--email", ROOT, "--password-stdin", stdin=f"{PASSWORD}\n")
+        created = await command(
+            data, "create-superuser", "--email", SUPERUSER, "--password-stdin", stdin=f"{PASSWORD}\n"
+        )
         assert created[0] == 0
-        pair = (await client.post("/auth/login", json={"email": ROOT, "password": PASSWORD})).json()
+        pair = (await client.post("/auth/login", json={"email": SUPERUSER, "password": PASSWORD})).json()
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("st")),
+            *("--config-file", str(Path(__file__).with_name("schemathesis.toml"))),
             "run",
             f"http://127.0.0.1:{portico.port}/api/v1/openapi.json",
             *("--header", f"Authorization: Bearer {pair['access_token']}"),
@@ -29,6 +34,7 @@ async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_pat
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         async with asyncio.timeout(100):
             output, _ = await process.communicate()

@@ -93,6 +93,11 @@ def test_nothing_needs_to_be_set() -> None:
             "Ada\r\nBcc: b@example.org",
             r"EMAILS_FROM_NAME: string should match pattern '^[^\x00-\x1f\x7f]+$'",
         ),
+        ("STORAGE_BACKEND", "tape", "STORAGE_BACKEND: input should be 'local' or 's3'"),
+        ("STORAGE_BACKEND", "s3", "S3_BUCKET: is missing; STORAGE_BACKEND=s3 needs the name of a bucket"),
+        ("S3_BUCKET", "a bucket", "S3_BUCKET: must be the name of a bucket, such as portico-files"),
+        ("S3_ENDPOINT_URL", "minio:9000", "S3_ENDPOINT_URL: must be an address that starts with http:// or https://"),
+        ("S3_REGION", "the moon", "S3_REGION: string should match pattern '^[A-Za-z0-9-]+$'"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL: input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )
@@ -106,6 +111,21 @@ def test_a_wrong_one_is_told_in_a_line_that_never_shows_a_secret(
 
     assert wrong.value.mistakes == [line]
     assert "short-and-secret" not in str(wrong.value)
+
+
+def test_a_key_for_s3_wants_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, other in [
+        ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"),
+        ("S3_SECRET_ACCESS_KEY", "S3_ACCESS_KEY_ID"),
+    ]:
+        with monkeypatch.context() as environment:
+            environment.setenv("STORAGE_BACKEND", "s3")
+            environment.setenv("S3_BUCKET", "portico-files")
+            read_settings()
+            environment.setenv(name, "short-and-secret")
+            with pytest.raises(WrongSettings) as wrong:
+                read_settings()
+            assert wrong.value.mistakes == [f"{other}: is missing; {name} needs it"]
 
 
 def test_production_names_everything_it_wants() -> None:

@@ -1,0 +1,1 @@
+"""Stored bytes: on the local disk, or in a bucket of S3."""

@@ -1,0 +1,76 @@
+"""Links to the content of a file that work without signing in, for a while."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
+
+from application.files import Content, content_of
+from application.idempotency import Keep
+from application.ports.clock import Clock
+from application.ports.persistence import Begin, Reads
+from application.ports.security import Secrets
+from application.ports.storage import BlobStore
+from domain.files import FileId, InvalidLink
+from domain.users import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What opens the content of one file. Nothing of it is stored: the signature is derived from the rest."""
+
+    file_id: FileId
+    expires: str
+    """Whole seconds since the epoch, in digits."""
+    signature: str
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromtimestamp(int(self.expires), UTC)
+
+
+def _signature(secrets: Secrets, file_id: int, expires: str) -> str:
+    return secrets.derived("file link", f"{file_id} {expires}")
+
+
+@dataclass(frozen=True)
+class CreateLink:
+    """A link to one's own file that lives that long, up to the end of a second. Raises `FileNotFound`."""
+
+    begin: Begin
+    reads: Reads
+    secrets: Secrets
+    clock: Clock
+
+    async def __call__(
+        self, actor: Actor, file_id: int, lifetime: timedelta, *, keep: Keep[Link] | None = None
+    ) -> Link:
+        file = await self.reads.file(file_id)
+        file.must_belong_to(actor)
+        expires = str(-int(-(self.clock.now() + lifetime).timestamp() // 1))
+        link = Link(file.id, expires, _signature(self.secrets, file.id, expires))
+        if keep is not None:
+            async with self.begin() as work:
+                await keep(work, link)
+        return link
+
+
+@dataclass(frozen=True)
+class OpenLink:
+    """The content that a link leads to.
+
+    Raises `InvalidLink` when it has expired or a byte of it is not as it was given, `FileNotFound` once the file is
+    deleted.
+    """
+
+    reads: Reads
+    store: BlobStore
+    secrets: Secrets
+    clock: Clock
+
+    async def __call__(self, file_id: int, expires: str, signature: str) -> Content:
+        expected = _signature(self.secrets, file_id, expires)
+        if not compare_digest(signature.encode(errors="replace"), expected.encode()):
+            raise InvalidLink
+        if self.clock.now().timestamp() >= int(expires):
+            raise InvalidLink
+        return content_of(await self.reads.file(file_id), self.store)

@@ -1,0 +1,287 @@
+"""Files that are sent in several requests.
+
+What comes is staged in parts of 16 MiB, each written down once it is durable, so whatever happens costs no more than
+the last of them. The bytes that complete an upload are written down only together with the file: an upload that has all
+its bytes is a file.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from application.ports.clock import Clock
+from application.ports.jobs import Job
+from application.ports.persistence import Begin, Reads, Work
+from application.ports.security import Secrets
+from application.ports.storage import BlobStore, Staged
+from application.uploads import Draft, KeepDrafts, discard
+from domain.files import File, FileTooLarge, QuotaExceeded, content_type, label
+from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
+from domain.users import Actor
+
+PART: Final = 16 * 1024 * 1024
+"""Bytes of a part at the most, but for what is left of a chunk."""
+BATCH: Final = 100
+"""Uploads that a transaction removes at most, so that none of them lasts long."""
+ALGORITHMS: Final = ("sha1", "sha256", "md5")
+"""What a checksum may be made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    algorithm: str
+    """One of `ALGORITHMS`."""
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class CreateResumableUpload:
+    """Raises `FileTooLarge`, `QuotaExceeded`, `InvalidFilename`, and `InvalidAccessToken` when the account was deleted
+    meanwhile. `metadata` is given back to whoever asks after the upload.
+    """
+
+    begin: Begin
+    secrets: Secrets
+    clock: Clock
+    max_bytes: int
+    quota: int
+
+    async def __call__(
+        self, actor: Actor, *, length: int, filename: str, declared_type: str | None, metadata: str
+    ) -> ResumableUpload:
+        if length > self.max_bytes:
+            raise FileTooLarge(self.max_bytes)
+        upload = ResumableUpload(
+            id=self.secrets.new_id(),
+            owner_id=actor.user.id,
+            length=length,
+            filename=label(filename),
+            content_type=content_type(declared_type),
+            metadata=metadata,
+            created_at=self.clock.now(),
+        )
+        async with self.begin() as work:
+            await _must_have_room(work, upload, length, self.quota)
+            await work.resumable_uploads.add(upload)
+        return upload
+
+
+@dataclass(frozen=True)
+class GetResumableUpload:
+    """Raises `UploadNotFound`."""
+
+    reads: Reads
+    clock: Clock
+
+    async def __call__(self, actor: Actor, upload_id: str) -> ResumableUpload:
+        upload = await self.reads.resumable_upload(upload_id)
+        upload.must_belong_to(actor)
+        upload.must_be_alive(self.clock.now())
+        return upload
+
+
+@dataclass(frozen=True)
+class ReceiveUpload:
+    """Go on with an upload at `offset`, and make a file of it when it is complete.
+
+    What came before the stream failed is kept, unless it has a checksum, and then the stream's own exception is raised.
+    `declared` is how many bytes there are said to be, 0 if nothing is said. Two who send at once are told apart by the
+    offset: the later one to write its part down gets `OffsetMismatch`.
+
+    Raises `UploadNotFound`, `OffsetMismatch`, `LongerThanSaid`, `ChecksumMismatch`, `TooManyParts`, and what
+    `KeepDrafts` raises.
+    """
+
+    reads: Reads
+    begin: Begin
+    get: GetResumableUpload
+    store: BlobStore
+    keep_drafts: KeepDrafts
+    quota: int
+
+    async def __call__(
+        self,
+        actor: Actor,
+        upload_id: str,
+        *,
+        offset: int,
+        chunks: AsyncIterable[bytes],
+        declared: int,
+        checksum: Checksum | None,
+    ) -> ResumableUpload:
+        upload = await self.get(actor, upload_id)
+        upload.must_be_at(offset)
+        if declared > upload.length - offset:
+            raise LongerThanSaid
+        body = _Body(chunks, upload.length - offset, checksum)
+        pending: list[UploadPart] = []
+        try:
+            while not body.ended:
+                staged = await self.store.stage(body.part())
+                pending.append(UploadPart(offset, staged.key, staged.sha256, staged.size))
+                offset += staged.size
+                if checksum is None and offset < upload.length:
+                    upload, pending = await self._write_down(upload, pending), []
+            body.verify()
+            if upload.file_id is None and offset == upload.length:
+                upload, pending = await self._finish(upload, pending), []
+            else:
+                upload, pending = await self._write_down(upload, pending), []
+        finally:
+            await _discard(self.store, pending)
+        if body.failure is not None:
+            raise body.failure
+        return upload
+
+    async def _write_down(self, upload: ResumableUpload, parts: Sequence[UploadPart]) -> ResumableUpload:
+        """Go on by these parts."""
+        empty, parts = _sifted(parts)
+        if parts:
+            async with self.begin() as work:
+                await _must_have_room(work, upload, sum(part.size for part in parts), self.quota)
+                upload, had = await work.resumable_uploads.get(upload.id)
+                upload.take(parts, had)
+                await work.resumable_uploads.add_parts(upload.id, parts)
+                await work.resumable_uploads.save(upload)
+        await _discard(self.store, empty)
+        return upload
+
+    async def _finish(self, upload: ResumableUpload, last: Sequence[UploadPart]) -> ResumableUpload:
+        empty, parts = _sifted([*await self.reads.parts_of(upload.id), *last])
+        finished = upload
+        if sum(part.size for part in parts) != upload.length:  # somebody else went on with it, or terminated it
+            raise OffsetMismatch
+
+        async def keep(work: Work, files: Sequence[File]) -> None:
+            nonlocal finished
+            finished, _ = await work.resumable_uploads.get(upload.id)
+            finished.must_be_at(upload.offset)
+            finished.finish(files[0].id)
+            await work.resumable_uploads.save(finished)
+            await work.resumable_uploads.remove_parts(upload.id)
+
+        whole = _staged(parts[0]) if len(parts) == 1 else await self.store.stage(self._joined(parts))
+        await self.keep_drafts(upload.owner_id, [Draft(upload.filename, upload.content_type, whole)], keep)
+        await _discard(self.store, [*empty, *parts])
+        return finished
+
+    async def _joined(self, parts: Sequence[UploadPart]) -> AsyncIterator[bytes]:
+        for part in parts:
+            async with self.store.read_staged(_staged(part)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+
+@dataclass(frozen=True)
+class TerminateUpload:
+    """Give up an upload, or forget one that is finished: the file stays. Raises `UploadNotFound`."""
+
+    begin: Begin
+    store: BlobStore
+    clock: Clock
+
+    async def __call__(self, actor: Actor, upload_id: str) -> None:
+        async with self.begin() as work:
+            upload, _ = await work.resumable_uploads.get(upload_id)
+            upload.must_belong_to(actor)
+            upload.must_be_alive(self.clock.now())
+            parts = await work.resumable_uploads.delete(upload_id)
+        await _discard(self.store, parts)
+
+
+@dataclass(frozen=True)
+class RemoveUploadsOfUser:
+    """The reaction to `UserDeleted`: in batches, so that it holds nothing up however many there are."""
+
+    begin: Begin
+    store: BlobStore
+
+    async def __call__(self, job: Job) -> None:
+        removed = BATCH
+        while removed >= BATCH:
+            async with self.begin() as work:
+                removed, parts = await work.resumable_uploads.delete_owned_by(job.payload["user_id"], limit=BATCH)
+            await _discard(self.store, parts)
+
+
+@dataclass(frozen=True)
+class SweepResumableUploads:
+    """Remove uploads that have expired, in batches."""
+
+    begin: Begin
+    store: BlobStore
+    clock: Clock
+
+    async def __call__(self, _: Job) -> None:
+        created_before = self.clock.now() - LIFETIME
+        removed = BATCH
+        while removed >= BATCH:
+            async with self.begin() as work:
+                removed, parts = await work.resumable_uploads.sweep(created_before, limit=BATCH)
+            await _discard(self.store, parts)
+
+
+class _Body:
+    """What one request brings, in parts. No more than `room` bytes are taken."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], room: int, checksum: Checksum | None) -> None:
+        self._chunks = aiter(chunks)
+        self._room = room
+        self._checksum = checksum
+        self._hash = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+        self.ended = False
+        self.failure: Exception | None = None
+        """What the stream raised, if it did."""
+
+    async def part(self) -> AsyncIterator[bytes]:
+        """The next part. One that ends early because the stream failed is as good as any other."""
+        size = 0
+        while size < PART:
+            try:
+                chunk = await anext(self._chunks, None)
+            except Exception as error:
+                self.failure, chunk = error, None
+            if chunk is None:
+                self.ended = True
+                return
+            size += len(chunk)
+            self._room -= len(chunk)
+            if self._room < 0:
+                raise LongerThanSaid
+            if self._hash is not None:
+                self._hash.update(chunk)
+            yield chunk
+
+    def verify(self) -> None:
+        """Raises `ChecksumMismatch`, or what the stream raised if that can't be told."""
+        if self._checksum is None or self._hash is None:
+            return
+        if self.failure is not None:
+            raise self.failure
+        if not hmac.compare_digest(self._hash.digest(), self._checksum.digest):
+            raise ChecksumMismatch
+
+
+async def _must_have_room(work: Work, upload: ResumableUpload, more: int, quota: int) -> None:
+    """Raises `QuotaExceeded`: what is on its way counts, too."""
+    used = await work.files.used_by(upload.owner_id)
+    if used + await work.resumable_uploads.received_by(upload.owner_id) + more > quota:
+        raise QuotaExceeded
+
+
+def _sifted(parts: Sequence[UploadPart]) -> tuple[Sequence[UploadPart], Sequence[UploadPart]]:
+    """Those without any bytes, and the others."""
+    return [part for part in parts if part.size == 0], [part for part in parts if part.size > 0]
+
+
+def _staged(part: UploadPart) -> Staged:
+    return Staged(part.key, part.sha256, part.size)
+
+
+async def _discard(store: BlobStore, parts: Sequence[UploadPart]) -> None:
+    """Remove what is staged, even if whoever asks for it goes away; what can't be removed now is swept later."""
+    if parts:
+        await asyncio.shield(discard(store, [_staged(part) for part in parts]))

@@ -1,0 +1,96 @@
+"""Files, and the bytes they refer to, in memory. Entities are copied on their way in and out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.files import Claim, File, FileId, FileNotFound
+from domain.pages import Page, PageRequest
+from domain.sessions import InvalidAccessToken
+from tests.fakes.repositories import Tables
+
+
+@dataclass
+class InMemoryFiles:
+    tables: Callable[[], Tables]
+
+    async def used_by(self, owner_id: int) -> int:
+        if owner_id not in self.tables().users:
+            raise InvalidAccessToken
+        return bytes_of(owned(self.tables(), owner_id))
+
+    async def add(self, file: File) -> File:
+        if file.owner_id not in self.tables().users:
+            raise InvalidAccessToken
+        assert file.sha256 in self.tables().blobs, "its bytes are not claimed"
+        added = replace(file, id=FileId(next(self.tables().file_ids)))
+        self.tables().files[added.id] = added
+        return replace(added)
+
+    async def get(self, file_id: int) -> File:
+        if file_id not in self.tables().files:
+            raise FileNotFound
+        return replace(self.tables().files[file_id])
+
+    async def delete(self, file_id: int) -> None:
+        del self.tables().files[file_id]
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> Sequence[File]:
+        removed = owned(self.tables(), user_id)[:limit]
+        for file in removed:
+            del self.tables().files[file.id]
+        return removed
+
+
+@dataclass
+class InMemoryBlobs:
+    tables: Callable[[], Tables]
+
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self.tables().blobs[claim.sha256] = claim.size
+            self.tables().claims[claim.id] = claim
+
+    async def release(self, claims: Sequence[Claim]) -> int:
+        return sum(self.tables().claims.pop(claim.id, None) is not None for claim in claims)
+
+    async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
+        tables = self.tables()
+        if sha256 not in unused(tables, claimed_before):
+            return False
+        assert all(source != sha256 for source, _ in tables.thumbnails), "it still has thumbnails"
+        del tables.blobs[sha256]
+        tables.claims = {key: claim for key, claim in tables.claims.items() if claim.sha256 != sha256}
+        return True
+
+
+def owned(tables: Tables, owner_id: int) -> list[File]:
+    """That user's files, newest first."""
+    files = sorted(tables.files.values(), key=lambda file: file.id, reverse=True)
+    return [replace(file) for file in files if file.owner_id == owner_id]
+
+
+def bytes_of(files: Sequence[File]) -> int:
+    return sum(file.size for file in files)
+
+
+def unused(tables: Tables, claimed_before: datetime) -> list[str]:
+    """Hashes that nothing refers to, without a claim as young as that, in order."""
+    used = {file.sha256 for file in tables.files.values()}
+    used |= {thumbnail.sha256 for thumbnail in tables.thumbnails.values()}
+    used |= {claim.sha256 for claim in tables.claims.values() if claim.claimed_at >= claimed_before}
+    return sorted(tables.blobs.keys() - used)
+
+
+def page_of_files(files: Sequence[File], request: PageRequest) -> Page[File]:
+    """That page of these files."""
+    rest = files[request.skip :]
+    if request.after is not None:
+        after = request.after
+        rest = [file for file in files if (file.id,) < after]
+    page = rest[: request.limit]
+    return Page(
+        page,
+        total=len(files) if request.after is None else None,
+        next_key=(page[-1].id,) if len(rest) > len(page) > 0 else None,
+    )

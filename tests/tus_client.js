@@ -1,0 +1,28 @@
+// Uploads a file with tus-js-client: node tus_client.js ENDPOINT TOKEN FILE CHUNK_SIZE
+// Prints the id of the file that it became; what went wrong, and was tried again, goes to standard error.
+
+const fs = require('node:fs')
+const tus = require('tus-js-client')
+
+const [endpoint, token, path, chunkSize] = process.argv.slice(2)
+let fileId = null
+
+const upload = new tus.Upload(fs.createReadStream(path), {
+  endpoint,
+  uploadSize: fs.statSync(path).size,
+  chunkSize: Number(chunkSize),
+  retryDelays: Array(300).fill(200),
+  headers: { Authorization: `Bearer ${token}` },
+  metadata: { filename: 'größe.bin', filetype: 'application/x-thing' },
+  onAfterResponse: (request, response) => {
+    console.error(request.getMethod(), response.getStatus())
+    fileId = response.getHeader('Portico-File-Id') ?? fileId
+  },
+  onSuccess: () => console.log(fileId),
+  onError: (error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  },
+})
+
+upload.start()

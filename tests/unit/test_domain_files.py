@@ -1,0 +1,88 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.files import BIDIRECTIONAL, LONGEST_NAME, FileTooLarge, InvalidFilename, content_type, label
+
+
+@pytest.mark.parametrize(
+    ("given_name", "expected"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("../../etc/passwd", "....etcpasswd"),
+        ("..\\..\\boot.ini", "....boot.ini"),
+        ("C:\\fakepath\\a.txt", "C:fakepatha.txt"),
+        ("a\0b.txt", "ab.txt"),
+        ("line\r\nbreak\u2028s.txt", "linebreaks.txt"),
+        ("invoice\u202egpj.exe", "invoicegpj.exe"),
+        ("\ud800x.txt", "x.txt"),
+        (
+            "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627.txt",
+            "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627.txt",
+        ),
+        ("\U0001f468\u200d\U0001f469.png", "\U0001f468\u200d\U0001f469.png"),
+        ('e\u0301 100% "quoted"; x=1.txt', 'e\u0301 100% "quoted"; x=1.txt'),
+        (".gitignore", ".gitignore"),
+    ],
+)
+def test_a_name_becomes_a_label(given_name: str, expected: str) -> None:
+    assert label(given_name) == expected
+
+
+@pytest.mark.parametrize("name", ["", "/", "\\\\", "\0", "\u202e", "\ud800", " ", "\u2003", ".", "..", "../..", ". ."])
+def test_what_leaves_nothing_to_call_it_by_is_refused(name: str) -> None:
+    with pytest.raises(InvalidFilename):
+        label(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x" * 4096 + ".tar.gz", "x" * 252 + ".gz"),
+        ("x" * 4096, "x" * 255),
+        ("x" * 255, "x" * 255),
+        ("x." + "y" * 4096, "x." + "y" * 253),
+        ("." + "y" * 4096, "." + "y" * 254),
+        ("\U0001f4c4" * 300 + ".txt", "\U0001f4c4" * 251 + ".txt"),
+    ],
+)
+def test_a_long_name_is_cut_and_keeps_its_extension(name: str, expected: str) -> None:
+    assert label(name) == expected
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_whatever_is_given_becomes_a_label_or_is_refused(name: str) -> None:
+    try:
+        made = label(name)
+    except InvalidFilename:
+        return
+    assert 1 <= len(made) <= LONGEST_NAME
+    assert not set(made) & ({"/", "\\", "\0"} | BIDIRECTIONAL)
+    assert not {unicodedata.category(character) for character in made} & {"Cc", "Cs", "Zl", "Zp"}
+    assert made.strip(". ")
+    assert made.encode()
+    assert label(made) == made
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("text/plain", "text/plain"),
+        ("Text/HTML; charset=utf-8", "text/html"),
+        ("image/svg+xml", "image/svg+xml"),
+        (None, "application/octet-stream"),
+        ("", "application/octet-stream"),
+        ("text", "application/octet-stream"),
+        ("text/plain\r\nSet-Cookie: a=b", "application/octet-stream"),
+        ("te\u0445t/plain", "application/octet-stream"),
+        ("a/" + "b" * 126, "application/octet-stream"),
+    ],
+)
+def test_a_type_that_can_be_one_is_kept(declared: str | None, expected: str) -> None:
+    assert content_type(declared) == expected
+
+
+def test_a_file_that_is_too_large_hears_the_limit() -> None:
+    assert str(FileTooLarge(5242880)) == "File size exceeds 5242880 bytes"
