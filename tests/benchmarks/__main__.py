@@ -17,14 +17,25 @@ from tests.benchmarks.crowded_pool import crowded_pool
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.own_user import on_postgres, on_sqlite
+from tests.benchmarks.realtime import across_processes, in_one_process
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
 from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
 Benchmark = Callable[[Path], list[Figure]]
-NAMES: Final = ("start-up", "own-user-postgres", "own-user-sqlite", "crowded-pool", "sign-ins", "uploads", "alike")
-ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool"}
+NAMES: Final = (
+    "start-up",
+    "own-user-postgres",
+    "own-user-sqlite",
+    "crowded-pool",
+    "sign-ins",
+    "uploads",
+    "realtime",
+    "realtime-across",
+    "alike",
+)
+ON_POSTGRES: Final = {"own-user-postgres", "crowded-pool", "realtime-across"}
 
 
 def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str, Benchmark]:
@@ -33,10 +44,12 @@ def _benchmarks(postgres: PostgresServer | None, *, quick: bool) -> Mapping[str,
         "own-user-sqlite": partial(on_sqlite, quick=quick),
         "sign-ins": partial(during_sign_ins, quick=quick),
         "uploads": partial(uploads, quick=quick),
+        "realtime": partial(in_one_process, quick=quick),
         "alike": partial(alike, quick=quick),
     }
     if postgres is not None:
         found["own-user-postgres"] = partial(on_postgres, postgres=postgres, quick=quick)
+        found["realtime-across"] = partial(across_processes, postgres=postgres, quick=quick)
         found["crowded-pool"] = partial(crowded_pool, postgres=postgres, quick=quick)
     return found
 

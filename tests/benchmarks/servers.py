@@ -78,7 +78,7 @@ def migrate(folder: Path, database_url: str) -> None:
     """`portico migrate`, as one does it once for a PostgreSQL."""
     subprocess.run(
         [str(Path(sys.executable).with_name("portico")), "migrate"],
-        env=_clean({"DATA_DIR": str(folder), "DATABASE_URL": database_url}),
+        env=_clean({"PYTHONPATH": str(PROJECT), "DATA_DIR": str(folder), "DATABASE_URL": database_url}),
         cwd=folder,
         timeout=DEADLINE,
         check=True,
@@ -87,10 +87,12 @@ def migrate(folder: Path, database_url: str) -> None:
 
 
 @contextmanager
-def twin(name: str, folder: Path, **settings: str) -> Iterator[Server]:
+def twin(name: str, folder: Path, *, websockets: bool = False, **settings: str) -> Iterator[Server]:
     """A module of `tests.benchmarks.twins`, on the same server with the same protocol and loop as Portico."""
     command = [sys.executable, "-m", "uvicorn", f"tests.benchmarks.twins.{name}:app", "--port", "{port}"]
-    command += ["--http", "httptools", "--ws", "none", "--no-access-log", "--log-level", "warning"]
+    protocol = "websockets-sansio" if websockets else "none"
+    command += ["--http", "httptools", "--ws", protocol, "--no-access-log", "--log-level", "warning"]
+    command += ["--ws-per-message-deflate", "false"]
     environment = {"SECRET_KEY": SECRET_KEY, **settings}
     with _running(command, environment, folder, "/health") as server:
         yield server

@@ -34,8 +34,9 @@ const start = (url, first) => {
 
 
 def client_of_the_readme() -> str:
-    (code,) = re.findall(r"^```js\n([^`]*?^function listen.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return str(code)
+    blocks: list[str] = re.findall(r"^```js\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (code,) = [block for block in blocks if "function listen(" in block]
+    return code
 
 
 @asynccontextmanager
