@@ -58,9 +58,9 @@ async def _deliveries(ours: Server, theirs: Server, *, quick: bool) -> list[Figu
     before = ours.memory()
     async with crowd_at(ours, token, CLIENTS) as crowd:
         each = (ours.memory() - before) * 1024 / CLIENTS
-    messages = 60 if quick else 200
+    messages = 60 if quick else 100
     rates = []
-    for _ in range(2 if quick else 5):
+    for _ in range(3 if quick else 9):
         pair = []
         for server in (theirs, ours):
             async with crowd_at(server, token, CLIENTS) as crowd:
