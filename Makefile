@@ -15,9 +15,9 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf 'make %-8s %s\n' "$$name" "$$text"; done
 
-install: .venv/.installed  ## Make .venv with what requirements.lock pins (PYTHON=… names the interpreter)
+install: .venv/.installed  ## Make .venv with what requirements-dev.lock pins (PYTHON=… names the interpreter)
 
-serve: install  ## Run Portico (HOST=… PORT=…)
+serve: .venv/.serving  ## Run Portico, with what requirements.lock pins (HOST=… PORT=…)
 	@exec .venv/bin/portico serve
 
 test: install  ## Run the whole test suite (ARGS=… goes to pytest)
@@ -37,12 +37,18 @@ soak: install  ## Let the hosts of a whole deployment fail, one after the other 
 
 lock: .venv/bin/python  ## Pin again what pyproject.toml asks for (ARGS=--upgrade for the newest)
 	@$(use_uv)
-	$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --quiet \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS) -o requirements.lock
+	$(compile) -o requirements.lock
+	$(compile) --extra dev --constraint requirements.lock -o requirements-dev.lock
+
+compile = $(UV) pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes --quiet \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
+
+# What requirements-dev.lock pins of one package, with its hashes.
+pinned = sed -n '/^$(1)==/,/[^\\]$$/p' requirements-dev.lock
 
 # Without uv on the machine, the locked one is put into .venv first. Where even that one can't be had, pip does the
 # work: the same packages with the same hashes, only slower.
-use_uv = $(UV) --version >/dev/null 2>&1 || { sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.lock && \
+use_uv = $(UV) --version >/dev/null 2>&1 || { $(call pinned,uv) >.venv/uv.lock && \
 	.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r .venv/uv.lock; }
 
 .venv/bin/python:
@@ -52,14 +58,30 @@ use_uv = $(UV) --version >/dev/null 2>&1 || { sed -n '/^uv==/,/[^\\]$$/p' requir
 		*) '$(PYTHON)' -m venv .venv;; \
 	esac
 
-.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+# What serving needs, and no tool of the tests; what is there already stays.
+.venv/.serving: requirements.lock pyproject.toml | .venv/bin/python
 	@echo 'Installing what requirements.lock pins into .venv'
+	@$(call pinned,setuptools) | cat requirements.lock - >.venv/serving.lock
 	@if $(use_uv); then \
-		VIRTUAL_ENV="$$PWD/.venv" $(UV) pip sync --quiet --require-hashes requirements.lock && \
-		VIRTUAL_ENV="$$PWD/.venv" $(UV) pip install --quiet --no-deps --no-build-isolation --editable .; \
+		VIRTUAL_ENV="$$PWD/.venv" $(UV) pip install --quiet --no-deps --require-hashes -r .venv/serving.lock && \
+		$(editable_by_uv); \
 	else \
-		sed '/^uv==/,/[^\\]$$/d' requirements.lock >.venv/without-uv.lock && \
-		.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r .venv/without-uv.lock && \
-		.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+		.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r .venv/serving.lock && \
+		$(editable_by_pip); \
 	fi
 	@touch $@
+
+.venv/.installed: requirements-dev.lock pyproject.toml | .venv/bin/python
+	@echo 'Installing what requirements-dev.lock pins into .venv'
+	@if $(use_uv); then \
+		VIRTUAL_ENV="$$PWD/.venv" $(UV) pip sync --quiet --require-hashes requirements-dev.lock && \
+		$(editable_by_uv); \
+	else \
+		sed '/^uv==/,/[^\\]$$/d' requirements-dev.lock >.venv/without-uv.lock && \
+		.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r .venv/without-uv.lock && \
+		$(editable_by_pip); \
+	fi
+	@touch $@ .venv/.serving
+
+editable_by_uv = VIRTUAL_ENV="$$PWD/.venv" $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+editable_by_pip = .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .

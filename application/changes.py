@@ -11,9 +11,9 @@ from typing import Final
 from application.ports.jobs import Job
 from application.ports.persistence import Begin
 from application.ports.realtime import NewChange, Show
-from domain.events import Event, FileCreated, FileDeleted, ItemCreated, ItemDeleted, ItemUpdated
+from domain.events import Event, FileCreated, FileDeleted, ItemCreated, ItemDeleted, ItemUpdated, TaskUpdated
 
-CHANNELS: Final = ("items", "files")
+CHANNELS: Final = ("items", "files", "tasks")
 """What can be subscribed to."""
 KEPT: Final = timedelta(hours=24)
 """How long one can resume from a change."""
@@ -23,18 +23,21 @@ BATCH: Final = 1000
 
 def change_of(event: Event, show: Show) -> NewChange | None:
     """What the event shows, to whom, and where; None if nobody is shown anything."""
+    change = None
     match event:
         case ItemCreated(item):
-            return NewChange(item.owner_id, "items", "item.created", show(item))
+            change = NewChange(item.owner_id, "items", "item.created", show(item))
         case ItemUpdated(item):
-            return NewChange(item.owner_id, "items", "item.updated", show(item))
+            change = NewChange(item.owner_id, "items", "item.updated", show(item))
         case ItemDeleted(item_id, owner_id):
-            return NewChange(owner_id, "items", "item.deleted", _gone(item_id))
+            change = NewChange(owner_id, "items", "item.deleted", _gone(item_id))
         case FileCreated(file):
-            return NewChange(file.owner_id, "files", "file.created", show(file))
+            change = NewChange(file.owner_id, "files", "file.created", show(file))
         case FileDeleted(file_id, owner_id):
-            return NewChange(owner_id, "files", "file.deleted", _gone(file_id))
-    return None
+            change = NewChange(owner_id, "files", "file.deleted", _gone(file_id))
+        case TaskUpdated(task):
+            change = NewChange(task.owner_id, "tasks", "task.updated", show(task))
+    return change
 
 
 def _gone(thing_id: int) -> str:

@@ -8,6 +8,7 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads
 from application.ports.storage import BlobStore
+from application.uninterrupted import to_the_end
 from domain.events import ContentAbandoned
 
 CLAIM_GRACE: Final = timedelta(hours=1)
@@ -39,7 +40,7 @@ class CollectBlob:
             for thumbnail in await work.thumbnails.remove_of(sha256):
                 work.announce(ContentAbandoned(thumbnail))
             if await work.blobs.forget(sha256, claimed_before=self.clock.now() - CLAIM_GRACE):
-                await self.store.delete(sha256)
+                await to_the_end(self.store.delete(sha256))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The reactions that send mail.
+"""Writing a mail, and the reactions that send what there is to send.
 
 A token is made when its mail is, from the job's id: so no row ever holds the link, and another attempt carries the
 same link.
@@ -6,13 +6,40 @@ same link.
 
 from dataclasses import dataclass
 
+from application.idempotency import Keep
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail, Mailer
 from application.ports.persistence import Begin, Reads
 from application.ports.security import Secrets
+from application.ports.throttle import Limit, Throttle
+from domain.events import EmailRequested
+from domain.mail import valid_message, valid_subject
 from domain.mailed_tokens import MailedToken, Purpose
-from domain.users import Email, User, UserNotFound
+from domain.users import Actor, Email, User, UserNotFound
+
+
+@dataclass(frozen=True)
+class SendEmail:
+    """Have a mail of one's own words sent to any address, soon. `keep`, if it is given, is done in the same
+    transaction.
+
+    Raises `NotEnoughPrivileges`, `TooManyAttempts`, or `ValueError` for a text that breaks the rules.
+    """
+
+    begin: Begin
+    throttle: Throttle
+
+    async def __call__(
+        self, actor: Actor, *, email: Email, subject: str, message: str, keep: Keep[None] | None = None
+    ) -> None:
+        actor.must_be_superuser()
+        event = EmailRequested(email, valid_subject(subject), valid_message(message))
+        await self.throttle.spend(Limit.WRITTEN_MAIL, str(actor.user.id))
+        async with self.begin() as work:
+            work.announce(event)
+            if keep is not None:
+                await keep(work, None)
 
 
 @dataclass(frozen=True)
@@ -109,3 +136,15 @@ class MailNotice:
         await self.mailer.send(
             Mail(id=job.id, letter=self.letter, to=to, name=user.full_name, other_email=job.payload.get("new_email"))
         )
+
+
+@dataclass(frozen=True)
+class MailMessage:
+    """The reaction to `EmailRequested`."""
+
+    mailer: Mailer
+
+    async def __call__(self, job: Job) -> None:
+        to, subject, message = (job.payload[name] for name in ("email", "subject", "message"))
+        mail = Mail(id=job.id, letter=Letter.MESSAGE, to=Email(to), name=None, subject=subject, message=message)
+        await self.mailer.send(mail)

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from application.ports.jobs import NewJob
+from application.ports.jobs import RUN_TASK, NewJob
 from domain.events import (
     ContentAbandoned,
     EmailChanged,
     EmailChangeRequested,
+    EmailRequested,
     Event,
     FileCreated,
     FileDeleted,
@@ -21,6 +22,8 @@ from domain.events import (
     ItemUpdated,
     PasswordChanged,
     PasswordResetRequested,
+    TaskStarted,
+    TaskUpdated,
     UserDeleted,
     UserPinged,
     UserRegistered,
@@ -34,17 +37,27 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
     PasswordChanged: ["mail_password_changed"],
     EmailChangeRequested: ["mail_email_change", "mail_email_change_requested"],
     EmailChanged: ["mail_email_changed"],
+    EmailRequested: ["mail_message"],
     UserPinged: ["record_activity"],
-    UserDeleted: ["remove_items_of_user", "remove_files_of_user", "remove_uploads_of_user", "remove_changes_of_user"],
+    UserDeleted: [
+        "remove_items_of_user",
+        "remove_files_of_user",
+        "remove_uploads_of_user",
+        "remove_tasks_of_user",
+        "remove_changes_of_user",
+    ],
     ItemCreated: [],
     ItemUpdated: [],
     ItemDeleted: [],
     FileCreated: [],
     FileDeleted: ["collect_blob"],
     ContentAbandoned: ["collect_blob"],
+    TaskStarted: [RUN_TASK],
+    TaskUpdated: [],
 }
 
 
 def jobs_for(event: Event) -> list[NewJob]:
-    """The jobs that the event causes."""
-    return [NewJob(kind=kind, payload=asdict(event)) for kind in REACTIONS[type(event)]]
+    """The jobs that the event causes. That of a task can be found by the task's id."""
+    key = event.task_id if isinstance(event, TaskStarted) else None
+    return [NewJob(kind=kind, payload=asdict(event), dedupe_key=key) for kind in REACTIONS[type(event)]]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.activity import Activity
 from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.security import AccessTokens, PasswordHasher, Secrets
@@ -47,6 +48,7 @@ class Authenticate:
     tokens: AccessTokens
     reads: Reads
     clock: Clock
+    activity: Activity
 
     async def __call__(self, token: str) -> Actor:
         claims = self.tokens.verify(token)
@@ -54,10 +56,12 @@ class Authenticate:
         if found is None:
             raise InvalidAccessToken
         user, session_ends = found
-        if user.id != claims.user_id or session_ends <= self.clock.now():
+        now = self.clock.now()
+        if user.id != claims.user_id or session_ends <= now:
             raise InvalidAccessToken
         if not user.is_active:
             raise InactiveUser
+        self.activity.note(user, now)
         return Actor(user, claims.session_id)
 
 

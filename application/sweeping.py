@@ -9,6 +9,7 @@ from application.changes import KEPT as CHANGES_KEPT
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
+from domain import tasks
 from domain.idempotency import KEPT
 
 BATCH: Final = 500
@@ -38,17 +39,22 @@ async def _sweep_changes(work: Work, _: datetime) -> int:
     return await work.changes.sweep(CHANGES_KEPT + CHANGES_SPARED, limit=BATCH)
 
 
+async def _sweep_tasks(work: Work, now: datetime) -> int:
+    return await work.tasks.sweep(now - tasks.KEPT, limit=BATCH)
+
+
 SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (
     _sweep_sessions,
     _sweep_mailed_tokens,
     _sweep_answers,
     _sweep_changes,
+    _sweep_tasks,
 )
 
 
 @dataclass(frozen=True)
 class SweepExpired:
-    """Remove expired sessions, refresh tokens, mailed tokens, kept answers and changes, in batches."""
+    """Remove what has expired (sessions, tokens of every kind, kept answers, changes, tasks that ended), in batches."""
 
     begin: Begin
     clock: Clock

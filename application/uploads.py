@@ -15,6 +15,7 @@ from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
+from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
 from domain.files import Claim, File, FileTooLarge, ImageInfo, QuotaExceeded, content_type, label
@@ -91,9 +92,11 @@ class KeepStaged:
         try:
             async with self.begin() as work:
                 await work.blobs.claim(claims)
+            # If this fails, the claims stay: a store that gave no answer in time may still do it, and the sweep then
+            # finds the bytes.
+            for bytes_ in staged:
+                await to_the_end(self.store.keep(bytes_))
             try:
-                for bytes_ in staged:
-                    await self.store.keep(bytes_)
                 async with self.begin() as work:
                     if await work.blobs.release(claims) < len(claims):  # it took so long that they count as dead
                         raise Unavailable

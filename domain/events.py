@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from domain.files import File
 from domain.items import Item
+from domain.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class EmailChanged:
     user_id: int
     old_email: str
     new_email: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmailRequested:
+    """A superuser wants a mail sent to somebody, who need not have an account."""
+
+    email: str
+    subject: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,21 @@ class ContentAbandoned:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """Somebody wants it done; a worker takes it up."""
+
+    task_id: str
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated:
+    """It began, went on, or ended. While it goes on, this is announced about once a second at most."""
+
+    task: Task
+
+
 Event = (
     UserRegistered
     | VerificationRequested
@@ -103,6 +128,7 @@ Event = (
     | PasswordChanged
     | EmailChangeRequested
     | EmailChanged
+    | EmailRequested
     | UserPinged
     | UserDeleted
     | ItemCreated
@@ -111,4 +137,6 @@ Event = (
     | FileCreated
     | FileDeleted
     | ContentAbandoned
+    | TaskStarted
+    | TaskUpdated
 )

@@ -2,12 +2,15 @@
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NewType
+from datetime import datetime, timedelta
+from typing import Final, NewType
 
 from domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
 UserId = NewType("UserId", int)
+
+ACTIVITY_GRAIN: Final = timedelta(minutes=1)
+"""How exactly it is known when somebody last used the API: one that is younger isn't written down again."""
 
 
 class EmailTaken(Conflict):
@@ -113,6 +116,10 @@ class User:
         if email != self.email:
             self.email = email
             self.is_verified = verified
+
+    def was_active_lately(self, now: datetime) -> bool:
+        """Whether `last_active` need not be moved forward yet."""
+        return self.last_active is not None and now - self.last_active < ACTIVITY_GRAIN
 
     @property
     def administers(self) -> bool:

@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from shutil import get_terminal_size
 from typing import Any
 
 from domain.errors import Unavailable
@@ -14,6 +15,8 @@ from entrypoints.settings import Settings, WrongSettings, read_settings
 
 WRONG_SETTINGS = 2
 FAILED = 1
+MOST_JOBS = 1000
+"""Jobs that are listed at once."""
 
 
 def main() -> int:
@@ -51,9 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     add("check", _check, "Connect to every part that the settings name, and say what is wrong.")
     add("openapi", _openapi, "Print the OpenAPI document.")
-    jobs = add("jobs", _jobs, "Look after the background work: list it, try what is dead again, take something out.")
-    jobs.add_argument("action", choices=["list", "retry", "cancel"])
-    jobs.add_argument("id", nargs="?", help="the job that is to be tried again or taken out")
+    jobs = add(
+        "jobs",
+        _jobs,
+        "Look after the background work: list it, show one of it, try what is dead again, take something out.",
+    )
+    jobs.add_argument("action", choices=["list", "show", "retry", "cancel"])
+    jobs.add_argument("id", nargs="?", help="the job that is to be shown, tried again or taken out")
     jobs.add_argument("--state", choices=["waiting", "running", "dead"], help="list only these")
     return parser
 
@@ -83,12 +90,12 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
             ["--workers: more than one process needs PostgreSQL (DATABASE_URL) or REDIS_URL to hear each other"]
         )
     gc.disable()  # what is loaded now stays, so looking for garbage in it only takes time; `serve` turns it on again
-    _container(settings)
+    container = _container(settings)
     from entrypoints.server import serve
 
     host = arguments.host or settings.host
     port = settings.port if arguments.port is None else arguments.port
-    serve(settings, host=host, port=port, workers=arguments.workers)
+    serve(container, host=host, port=port, workers=arguments.workers)
     return 0
 
 
@@ -97,7 +104,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     from entrypoints.lifecycle import migrate_if_wanted
     from entrypoints.worker import work
 
-    migrate_if_wanted(settings)
+    migrate_if_wanted(container)
     asyncio.run(work(container))
     return 0
 
@@ -128,8 +135,12 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
     container = _container(settings)
     try:
         email = parse_email(arguments.email)
+    except ValueError as error:
+        print(f"--email: {error}", file=sys.stderr)
+        return FAILED
+    try:
         password = None if text is None else Password.chosen(text)
-        migrate_if_wanted(settings)
+        migrate_if_wanted(container)
         user = _run(container, lambda: container.create_superuser()(email=email, password=password))
     except (ValueError, Refusal) as error:
         print(error, file=sys.stderr)
@@ -139,6 +150,8 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _check(settings: Settings, _: argparse.Namespace) -> int:
+    from entrypoints.health import is_ok
+
     container = _container(settings)
 
     async def check() -> dict[str, str]:
@@ -148,7 +161,7 @@ def _check(settings: Settings, _: argparse.Namespace) -> int:
     results = _run(container, check)
     for part, result in results.items():
         print(f"{part}: {result}")
-    return 0 if all(result == "ok" for result in results.values()) else FAILED
+    return 0 if all(map(is_ok, results.values())) else FAILED
 
 
 def _openapi(settings: Settings, _: argparse.Namespace) -> int:
@@ -159,18 +172,29 @@ def _openapi(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
+    from entrypoints.jobs import details, table
+
     container = _container(settings)
     queue = container.job_queue()
     if arguments.action == "list":
-        for job in _run(container, lambda: queue.list_jobs(state=arguments.state, limit=1000)):
-            print(f"{job.id}  {job.state:8}  {job.kind:28}  attempt {job.attempt}  {job.error or ''}".rstrip())
+        jobs = _run(container, lambda: queue.list_jobs(state=arguments.state, limit=MOST_JOBS))
+        print(table(jobs, get_terminal_size().columns if sys.stdout.isatty() else None))
+        if len(jobs) == MOST_JOBS:
+            print(f"These are the oldest {MOST_JOBS}; there may be more.", file=sys.stderr)
         return 0
     if arguments.id is None:
         raise WrongSettings([f"jobs {arguments.action}: needs the id of a job; portico jobs list shows them"])
+    if arguments.action == "show":
+        if job := _run(container, lambda: queue.find(arguments.id)):
+            print(details(job))
+            return 0
+        print("There is no job of that id.", file=sys.stderr)
+        return FAILED
     act = queue.revive if arguments.action == "retry" else queue.cancel
     if _run(container, lambda: act(arguments.id)):
         return 0
-    print("There is no dead job of that id." if arguments.action == "retry" else "There is no job of that id.")
+    kind = "dead job" if arguments.action == "retry" else "job"
+    print(f"There is no {kind} of that id.", file=sys.stderr)
     return FAILED
 
 

@@ -4,16 +4,19 @@ import hmac
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Dict, Object, Singleton
+from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
 
 from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
+from adapters.partner.http import HttpPartner
+from adapters.partner.unconfigured import NoPartner
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
@@ -30,9 +33,11 @@ from application import (
     changes,
     collecting,
     email_addresses,
+    exports,
     files,
     idempotency,
     images,
+    imports,
     items,
     links,
     mail,
@@ -41,17 +46,24 @@ from application import (
     resumable,
     sessions,
     sweeping,
+    task_runs,
+    tasks,
     thumbnails,
     uploads,
     users,
 )
-from application.jobs import Worker
+from application.activity import Activity
+from application.jobs import Handler, Worker
+from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
+from application.ports.partner import Partner
 from application.ports.realtime import Broadcaster
 from application.ports.storage import BlobStore
 from application.realtime import OpenConnection, Realtime
-from entrypoints.health import Check, NotReady, Readiness
+from domain.errors import Unavailable
+from domain.partner import ExternalApiError, ExternalServiceUnavailable
+from entrypoints.health import Check, NotReady, Pending, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 from entrypoints.shown import Shown
@@ -76,11 +88,13 @@ def _secret_key(settings: Settings) -> bytes:
     return generated_secret(settings.data_dir / "secret")
 
 
+def _previous_keys(settings: Settings) -> list[bytes]:
+    return [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
+
+
 def _signing_keys(settings: Settings, secret_key: bytes) -> SigningKeys:
     if settings.algorithm == "HS256":
-        return SigningKeys.from_secrets(
-            secret_key, [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
-        )
+        return SigningKeys.from_secrets(secret_key, _previous_keys(settings))
     assert settings.jwt_private_key_file is not None  # the settings see to it
     return SigningKeys.from_pem_file(settings.algorithm, settings.jwt_private_key_file)
 
@@ -134,6 +148,14 @@ def _broadcaster(settings: Settings, secret_key: bytes, process: str) -> Broadca
     return PostgresBroadcaster(settings.database, process)
 
 
+def _partner(settings: Settings) -> HttpPartner | NoPartner:
+    if settings.external_api_url is None:
+        return NoPartner()
+    return HttpPartner(
+        settings.external_api_url, settings.external_api_timeout_seconds, settings.external_api_concurrency
+    )
+
+
 def _blobs(settings: Settings) -> BlobStore:
     if settings.storage_backend == "s3":
         from adapters.storage.s3 import S3BlobStore
@@ -156,12 +178,18 @@ def _checks(
     settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
 ) -> Mapping[str, Check]:
     async def schema_is_current() -> None:
-        revision = await database.schema_revision()
+        try:
+            revision = await database.schema_revision()
+        except Unavailable as error:
+            raise NotReady(_database_away(settings, error)) from error
         if revision != head():
             raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
 
     async def queue_answers() -> None:
-        await queue.figures()
+        try:
+            await queue.figures()
+        except Unavailable:
+            raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
 
     checks: dict[str, Check] = {
         "database": schema_is_current,
@@ -178,8 +206,42 @@ def _checks(
     return checks
 
 
-def _all_checks(checks: Mapping[str, Check], settings: Settings, mailer: Mailer) -> Mapping[str, Check]:
-    """With the mail server, which is asked by hand only: while it is away, mail is late and no request fails."""
+def _database_away(settings: Settings, error: Unavailable) -> str:
+    """What to look at. Of what the driver says, only the kind of error: its text may hold a name or an address."""
+    kind = type(error.__cause__ or error).__name__
+    if settings.uses_sqlite:
+        return f"can't be used ({kind}): look whether the file in DATA_DIR or DATABASE_URL can be read and written"
+    return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
+
+
+async def _partner_answers(partner: Partner) -> None:
+    """Raises `NotReady`."""
+    try:
+        await partner.data()
+    except ExternalApiError as error:
+        raise NotReady(f"answers with status {error.upstream_status} at EXTERNAL_API_URL/data") from None
+    except ExternalServiceUnavailable:
+        raise NotReady("gives no JSON at EXTERNAL_API_URL/data: look whether it runs there") from None
+
+
+def _all_checks(
+    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer, partner: Partner
+) -> Mapping[str, Check]:
+    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
+
+    With the mail server and the partner, without which most of Portico works.
+    """
+
+    async def unless_pending(check: Check) -> None:
+        with suppress(Unavailable):
+            if (await database.schema_revision() or "") < head():
+                raise Pending("the schema is brought up to date when portico serve starts")
+        await check()
+
+    if settings.migrates_itself:
+        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
+    if settings.external_api_url is not None:
+        checks = {**checks, "partner": partial(_partner_answers, partner)}
     if settings.mail_backend != "smtp":
         return checks
     from adapters.mail.smtp import SmtpMailer
@@ -206,6 +268,23 @@ def _process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+class _AtFirstUse(Mapping[str, Handler]):
+    """The handlers, each built when the first job of its kind comes: what most starts don't need isn't loaded then."""
+
+    def __init__(self, handlers: Provider[Mapping[str, Handler]]) -> None:
+        assert isinstance(handlers, Dict)
+        self._providers: Mapping[str, Provider[Handler]] = handlers.kwargs
+
+    def __getitem__(self, kind: str) -> Handler:
+        return self._providers[kind]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._providers)
+
+    def __len__(self) -> int:
+        return len(self._providers)
+
+
 class Container(DeclarativeContainer):
     """Every part, built once, at its first use. Two containers share nothing."""
 
@@ -217,7 +296,7 @@ class Container(DeclarativeContainer):
     reads = Singleton(SqlReads, database, clock)
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
-    secrets = Singleton(SystemSecrets, secret_key)
+    secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
     words = Singleton(ClientWords)
     process = Singleton(_process_name)
     broadcaster = Singleton(_broadcaster, settings, secret_key, process)
@@ -229,13 +308,15 @@ class Container(DeclarativeContainer):
     breached = Singleton(BreachedPasswordList)
     throttle = Singleton(_throttle, settings, secret_key)
     mailer = Singleton(_mailer, settings)
+    partner = Singleton(_partner, settings)
     blobs = Singleton(_blobs, settings)
     pictures = Singleton(PillowImages)
     metrics = Singleton(Metrics)
 
     # Sessions
     session_lifetime = Singleton(_session_lifetime, settings)
-    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock)
+    activity = Singleton(Activity, begin, clock)
+    authenticate = Singleton(sessions.Authenticate, tokens, reads, clock, activity)
     open_connection = Singleton(OpenConnection, authenticate, tokens)
     issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
     sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
@@ -282,6 +363,12 @@ class Container(DeclarativeContainer):
     edit_item = Singleton(items.EditItem, begin, clock)
     delete_item = Singleton(items.DeleteItem, begin)
 
+    # Mail that is written by somebody
+    send_email = Singleton(mail.SendEmail, begin, throttle)
+
+    # The partner's API
+    get_external_data = Singleton(GetExternalData, partner)
+    get_partner_users = Singleton(GetPartnerUsers, partner)
     # Files
     quota = settings.provided.storage_quota_bytes
     max_upload = settings.provided.max_upload_bytes
@@ -312,6 +399,16 @@ class Container(DeclarativeContainer):
     # Collecting
     collect_blob = Singleton(collecting.CollectBlob, begin, blobs, clock)
 
+    # Tasks, by their kinds
+    start_task = Singleton(tasks.StartTask, begin, reads, secrets, clock)
+    get_task = Singleton(tasks.GetTask, reads)
+    list_tasks = Singleton(tasks.ListTasks, reads)
+    cancel_task = Singleton(tasks.CancelTask, begin, clock)
+    task_kinds = Dict(
+        export_account=Singleton(exports.ExportAccount, reads, blobs, stage_upload, keep_drafts, clock),
+        import_items=Singleton(imports.ImportItems, reads, blobs, clock),
+    )
+
     # Background work: a handler for each kind of job
     mail_link = Singleton(mail.MailLink, begin, secrets, mailer, clock)
     job_handlers = Dict(
@@ -322,6 +419,7 @@ class Container(DeclarativeContainer):
         mail_email_change=Singleton(mail.MailEmailChange, reads, mail_link),
         mail_email_change_requested=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGE_REQUESTED),
         mail_email_changed=Singleton(mail.MailNotice, reads, mailer, Letter.EMAIL_CHANGED),
+        mail_message=Singleton(mail.MailMessage, mailer),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         remove_changes_of_user=Singleton(changes.RemoveChangesOfUser, begin),
@@ -330,6 +428,9 @@ class Container(DeclarativeContainer):
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
         sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
+        run_task=Singleton(task_runs.RunTask, begin, reads, clock, task_kinds),
+        remove_tasks_of_user=Singleton(tasks.RemoveTasksOfUser, begin),
+        settle_tasks=Singleton(tasks.SettleTasks, begin, clock),
         sweep_expired=Singleton(sweeping.SweepExpired, begin, clock),
     )
     schedules = Object(
@@ -337,12 +438,14 @@ class Container(DeclarativeContainer):
             "sweep_expired": timedelta(hours=1),
             "sweep_blobs": timedelta(hours=1),
             "sweep_resumable_uploads": timedelta(hours=1),
+            "settle_tasks": timedelta(minutes=1),
         }
     )
-    worker = Singleton(Worker, process, job_queue, job_handlers, schedules, metrics.provided.worked)
+    handlers = Singleton(_AtFirstUse, job_handlers.provider)
+    worker = Singleton(Worker, process, job_queue, handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, mailer))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer, partner))
     schema_head = Singleton(head)

@@ -15,8 +15,20 @@ Check = Callable[[], Awaitable[None]]
 """Returns if the part can be used; raises an exception whose text may be shown if not."""
 
 
+OK: Final = "ok"
+
+
 class NotReady(Exception):
     """What is wrong with a part, and what would be right."""
+
+
+class Pending(Exception):
+    """What is not there yet, and who brings it about: nothing is wrong with that."""
+
+
+def is_ok(result: str) -> bool:
+    """Whether that is what is said of a part that can be used."""
+    return result.partition(" ")[0] == OK
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Readiness:
     checks: Mapping[str, Check]
 
     async def check(self) -> dict[str, str]:
-        """For each part `ok`, or what is wrong with it, without any value from the settings."""
+        """For each part `ok`, perhaps with a note, or what is wrong with it, without any value from the settings."""
         results = await asyncio.gather(*(_result(check) for check in self.checks.values()))
         return dict(zip(self.checks, results, strict=True))
 
@@ -37,8 +49,10 @@ async def _result(check: Check) -> str:
             await check()
     except TimeoutError:
         return f"no answer within {TIMEOUT:g} s"
+    except Pending as note:
+        return f"{OK} ({note})"
     except (NotReady, Refusal, MailUndelivered, MailRejected) as error:
         return str(error)
     except Exception as error:
         return f"failed ({type(error).__name__})"
-    return "ok"
+    return OK

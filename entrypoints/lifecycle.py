@@ -2,25 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from entrypoints.container import Container
-from entrypoints.settings import Settings
 
 QUIET_SECONDS = 1.0
 """How long after its start the app leaves the processor to those who wait for it."""
 
+LAST_WORDS = 2.0
+"""Seconds for writing down who was active until the end: no reason to stop any later."""
 
-def migrate_if_wanted(settings: Settings) -> None:
+
+def migrate_if_wanted(container: Container) -> None:
     """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't."""
-    if settings.migrates_itself and asyncio.run(_revision(settings)) != Container.schema_head():
+    settings = container.settings()
+    if settings.migrates_itself and asyncio.run(_revision(container)) != container.schema_head():
         from adapters.persistence.migrate import migrate  # loads Alembic, which most starts don't need
 
         migrate(settings.database)
 
 
-async def _revision(settings: Settings) -> str | None:
-    database = Container(settings=settings).database()
+async def _revision(container: Container) -> str | None:
+    database = container.database()
     await database.open()
     try:
         revision: str | None = await database.schema_revision()
@@ -35,6 +38,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
     database = container.database()
     await database.open()
     preparing = asyncio.create_task(_prepare(container))
+    noting = asyncio.create_task(container.activity().run())
     stop = asyncio.Event()
     worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
     try:
@@ -42,10 +46,14 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
     finally:
         stop.set()
         preparing.cancel()
-        await asyncio.gather(preparing, return_exceptions=True)
+        noting.cancel()
+        await asyncio.gather(preparing, noting, return_exceptions=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(container.activity().write(), LAST_WORDS)
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
         await container.realtime().close()
+        await container.partner().close()
         await container.throttle().close()
         container.hasher().close()
         container.pictures().close()

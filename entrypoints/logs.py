@@ -57,4 +57,5 @@ def configure_logs(style: Literal["console", "json"] | None, level: str) -> None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("alembic", "httpx2", "httpcore2"):  # what they say of each step, and of each address asked
+        logging.getLogger(library).setLevel(logging.WARNING)

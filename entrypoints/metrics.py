@@ -47,6 +47,11 @@ class Metrics:
         self._age = self._gauge(
             "portico_job_queue_age_seconds", "How long the one that is longest due waits.", shared=True
         )
+        self._running = self._gauge("portico_jobs_running", "Jobs that a worker has in its hands.", shared=True)
+        self._retrying = self._gauge(
+            "portico_jobs_retrying", "Jobs that have failed and are to be tried again.", shared=True
+        )
+        self._dead = self._gauge("portico_jobs_dead", "Jobs that have failed for good, and are kept.", shared=True)
         self._connections = self._gauge("portico_database_connections", "Connections to the database.", ("state",))
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -74,6 +79,9 @@ class Metrics:
         if queue is not None:
             self._depth.set(queue.depth)
             self._age.set(queue.age_seconds)
+            self._running.set(queue.running)
+            self._retrying.set(queue.retrying)
+            self._dead.set(queue.dead)
         for state, count in connections.items():
             self._connections.labels(state).set(count)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

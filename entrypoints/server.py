@@ -5,18 +5,22 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
-from entrypoints.http.app import create_app
+from entrypoints.container import Container
+from entrypoints.http.app import app_of, create_app
 from entrypoints.http.connection import Connection
 from entrypoints.http.websockets import LARGEST_MESSAGE, WebSocketConnection
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import read_settings
+from entrypoints.stopping import CourteousProcesses, CourteousServer
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
@@ -26,13 +30,13 @@ KEEP_ALIVE_SECONDS = 75
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
+def serve(container: Container, *, host: str, port: int, workers: int) -> None:
     """Serve until told to stop. One process also does the background work. Returns after a graceful stop."""
     signal.signal(signal.SIGTERM, _stopped)  # uvicorn raises the signal again once it has stopped: that is no failure
     signal.signal(signal.SIGINT, _stopped)
-    migrate_if_wanted(settings)
+    migrate_if_wanted(container)
     if workers == 1:
-        app = create_app(settings, with_worker=True)
+        app = app_of(container, with_worker=True)
         _look_for_garbage()
         _run(app, host=host, port=port, workers=1)
         return
@@ -65,7 +69,7 @@ def _stopped(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -82,3 +86,10 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    if workers > 1:
+        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
+        return
+    server = CourteousServer(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

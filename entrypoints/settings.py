@@ -5,6 +5,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -12,11 +13,22 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from entrypoints import VERSION
 
 
+def _names_a_place(address: str) -> bool:
+    """Whether an address has a host, and a port that can be one if it has a port."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _web_address(text: str) -> str:
     if not text.startswith(("http://", "https://")) or text.partition("://")[2].strip("/") == "":
         raise ValueError("must be an address that starts with http:// or https://")
     if re.search(r"[\s?#]", text):
         raise ValueError("must be an address without spaces, ? and #: paths are added to it")
+    if not _names_a_place(text):
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
     return text.rstrip("/")
 
 
@@ -44,10 +56,30 @@ def _api_path(text: str) -> str:
 
 
 def _database_url(text: str) -> str:
-    for scheme in ("postgresql://", "postgres://", "sqlite:///"):
-        if text.startswith(scheme):
-            return text.replace("postgres://", "postgresql://", 1)
-    raise ValueError("must start with postgresql:// or sqlite:///")
+    text = text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text
+    if text.startswith("postgresql://"):
+        if not _names_a_database(text):
+            raise ValueError(
+                "must look like postgresql://user:password@host:5432/database, "
+                "with % and two hex digits for special characters in the password"
+            )
+        return text
+    if not text.startswith("sqlite:///"):
+        raise ValueError("must start with postgresql:// or sqlite:///")
+    if not text.removeprefix("sqlite:///").strip("/"):
+        raise ValueError("must name a file, such as sqlite:////var/lib/portico/portico.db")
+    return text
+
+
+def _names_a_database(url: str) -> bool:
+    """Whether the URL is one of libpq's, with a database: hosts may be several, or a folder that the query names."""
+    found = re.fullmatch(r"postgresql://(?:[^\s/?#@]*@)?([^\s/?#@]*)(/[^\s/?#]+)?(?:\?([^\s#]*))?", url)
+    if found is None:
+        return False
+    hosts, name, query = found.groups()
+    ports = [re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::(\d+))?", host) for host in hosts.split(",")]
+    fits = all(host and (host[1] is None or 0 < int(host[1]) <= 65535) for host in ports)
+    return fits and (name is not None or bool({"dbname", "database"} & parse_qs(query or "").keys()))
 
 
 def _bucket(text: str) -> str:
@@ -121,6 +153,9 @@ class Settings(BaseSettings):
     emails_from_email: EmailStr = "noreply@example.com"
     emails_from_name: Name | None = None
 
+    external_api_url: WebAddress | None = None
+    external_api_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10
+    external_api_concurrency: Annotated[int, Field(ge=1, le=1000)] = 10
     storage_backend: Literal["local", "s3"] = "local"
     s3_endpoint_url: WebAddress | None = None
     s3_bucket: Annotated[str, AfterValidator(_bucket)] | None = None

@@ -2,6 +2,7 @@
 
 from domain.files import File
 from domain.items import Item
+from domain.tasks import Task
 
 
 class Shown:
@@ -22,4 +23,8 @@ class Shown:
                 from entrypoints.http.files import FileResponse
 
                 return FileResponse.of(thing, self._api).model_dump_json()
+            case Task():
+                from entrypoints.http.tasks import TaskResponse
+
+                return TaskResponse.of(thing).model_dump_json()
         raise TypeError(f"{type(thing).__name__} is never shown")

@@ -7,20 +7,25 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from application.activity import Activity
 from application.changes import RemoveChangesOfUser
 from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
+from application.exports import ExportAccount
 from application.files import DeleteFile, RemoveFilesOfUser
 from application.images import LookAtImage, StoreImage
+from application.imports import ImportItems
 from application.items import RemoveItemsOfUser
 from application.jobs import Handler, Worker
 from application.mail import (
     MailEmailChange,
     MailLink,
+    MailMessage,
     MailNotice,
     MailPasswordReset,
     MailVerification,
     MailVerificationAgain,
+    SendEmail,
 )
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.passwords import ChangePassword, ConfirmPassword, ForgotPassword, HashNewPassword, ResetPassword
@@ -37,6 +42,8 @@ from application.resumable import (
 )
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
+from application.task_runs import RunTask
+from application.tasks import RemoveTasksOfUser, SettleTasks, StartTask
 from application.thumbnails import MakeThumbnail, OpenThumbnail
 from application.uploads import KeepDrafts, KeepStaged, StageDrafts, StageUpload, StoreFiles
 from application.users import DeleteOwnAccount, RecordActivity, RegisterUser
@@ -160,7 +167,11 @@ class World:
 
     @property
     def authenticate(self) -> Authenticate:
-        return Authenticate(self.tokens, self.store, self.clock)
+        return Authenticate(self.tokens, self.store, self.clock, self.activity)
+
+    @cached_property
+    def activity(self) -> Activity:
+        return Activity(self.store.begin, self.clock)
 
     @property
     def change_password(self) -> ChangePassword:
@@ -189,6 +200,10 @@ class World:
     @property
     def change_email(self) -> ChangeEmail:
         return ChangeEmail(self.store.begin, self.redeem)
+
+    @property
+    def send_email(self) -> SendEmail:
+        return SendEmail(self.store.begin, self.throttle)
 
     @property
     def stage_upload(self) -> StageUpload:
@@ -244,6 +259,24 @@ class World:
         return TerminateUpload(self.store.begin, self.blob_store, self.clock)
 
     @property
+    def start_task(self) -> StartTask:
+        return StartTask(self.store.begin, self.store, self.secrets, self.clock)
+
+    @property
+    def run_task(self) -> RunTask:
+        return RunTask(
+            self.store.begin,
+            self.store,
+            self.clock,
+            {
+                "export_account": ExportAccount(
+                    self.store, self.blob_store, self.stage_upload, self.keep_drafts, self.clock
+                ),
+                "import_items": ImportItems(self.store, self.blob_store, self.clock),
+            },
+        )
+
+    @property
     def delete_file(self) -> DeleteFile:
         return DeleteFile(self.store.begin)
 
@@ -266,6 +299,7 @@ class World:
             "mail_email_change": MailEmailChange(self.store, mail_link),
             "mail_email_change_requested": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGE_REQUESTED),
             "mail_email_changed": MailNotice(self.store, self.mailer, Letter.EMAIL_CHANGED),
+            "mail_message": MailMessage(self.mailer),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
             "remove_changes_of_user": RemoveChangesOfUser(self.store.begin),
@@ -274,6 +308,9 @@ class World:
             "collect_blob": collect_blob,
             "sweep_blobs": SweepBlobs(self.store, self.blob_store, self.clock, collect_blob),
             "sweep_resumable_uploads": SweepResumableUploads(self.store.begin, self.blob_store, self.clock),
+            "remove_tasks_of_user": RemoveTasksOfUser(self.store.begin),
+            "run_task": self.run_task,
+            "settle_tasks": SettleTasks(self.store.begin, self.clock),
             "sweep_expired": SweepExpired(self.store.begin, self.clock),
         }
 

@@ -26,7 +26,7 @@ MOST_SCANNED_PIXELS: Final = 20 * MOST_PIXELS
 """Pixels of a JPEG times the scans that draw it: a hundred bytes make one more scan over all of them."""
 
 BROKEN: Final = "The image is broken or cut off"
-TOO_LARGE: Final = f"An image may have at most {MOST_PIXELS:,} pixels"
+TOO_LARGE: Final = f"An image may have at most {MOST_PIXELS:,} pixels, and {LONGEST_SIDE:,} on a side"
 TOO_MANY_FRAMES: Final = f"An animation may have at most {MOST_FRAMES:,} frames"
 TOO_MUCH_WORK: Final = "The image is put together in a way that takes too long to read"
 SOMETHING_BEHIND: Final = "The file is more than an image: something follows the image's end"

@@ -67,8 +67,9 @@ _POLICY: Final = email.policy.SMTP.clone(header_factory=_HEADERS)
 class MessageWriter:
     """Words every letter in HTML and in plain text.
 
-    What people typed reaches no header: a recipient appears as the checked address alone, and is greeted by name only
-    in the text. The first call loads the template engine, so call it in a thread.
+    What people typed reaches no header, but for the subject that somebody gave a message of theirs: a recipient appears
+    as the checked address alone, and is greeted by name only in the text. The first call loads the template engine, so
+    call it in a thread.
     """
 
     public_url: str
@@ -117,6 +118,8 @@ class MessageWriter:
             values["link"] = f"{self.public_url.rstrip('/')}{LINKS[mail.letter]}?token={quote(mail.token, safe='')}"
         if mail.other_email is not None:
             values["other_email"] = one_line(mail.other_email)
+        if mail.subject is not None and mail.message is not None:
+            values |= {"subject": one_line(mail.subject), "message": lines(mail.message)}
         return values
 
     @cached_property
@@ -164,6 +167,14 @@ def one_line(text: str) -> str:
     kept = (" " if character.isspace() else character for character in text if character not in BIDI_CONTROLS)
     shown = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cs", "Cn", "Co"))
     return " ".join(shown.split()).replace("=?", "= ?")
+
+
+def lines(text: str) -> str:
+    """The text with plain line ends, without whatever could drive a terminal."""
+    return "\n".join(
+        "".join(c for c in line if c == "\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+        for line in text.splitlines()
+    )
 
 
 def greeted_name(name: str | None) -> str | None:

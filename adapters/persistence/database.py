@@ -45,8 +45,14 @@ class Database(Protocol):
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         """The first row of one read, if there is one. Raises `Unavailable`."""
 
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """One statement that is a transaction of its own, in one round trip: every row that it returns.
+
+        Raises `NotUnique` or `Unavailable`.
+        """
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Leaving the block commits; an exception rolls back. Raises `Unavailable`."""
+        """Leaving the block commits; an exception rolls back. Raises `Unavailable`, then or at the first statement."""
 
     def signal(self, channel: str) -> None:
         """Wake those who wait for this channel, after a commit."""

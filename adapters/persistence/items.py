@@ -8,6 +8,7 @@ from sqlalchemy import Select, asc, bindparam, delete, desc, func, insert, selec
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
+from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import ItemRow, UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from domain.items import Item, ItemId, ItemNotFound, ItemSort
@@ -32,6 +33,12 @@ ADD: Final = Statement(
         .with_for_update(read=True, key_share=True),
     )
     .returning(col(ItemRow.id))
+)
+HOLD_OWNER: Final = Statement(
+    select(col(UserRow.id)).where(col(UserRow.id) == bindparam("owner_id")).with_for_update(read=True, key_share=True)
+)
+ADD_HELD: Final = Statement(
+    insert(ItemRow).values({name: bindparam(name) for name in (*WRITTEN, "search")}).returning(col(ItemRow.id))
 )
 SAVE: Final = Statement(
     update(ItemRow)
@@ -82,6 +89,14 @@ class SqlItems:
         item.id = ItemId(row[0])
         return item
 
+    async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
+        if await self._transaction.first(HOLD_OWNER, owner_id=items[0].owner_id) is None:
+            raise InvalidAccessToken
+        rows = await self._transaction.many(ADD_HELD, [_values(item) for item in items])
+        for item, row in zip(items, rows, strict=True):
+            item.id = ItemId(row[0])
+        return items
+
     async def get(self, item_id: int) -> Item:
         row = await self._transaction.first(LOCK_BY_ID, item_id=item_id)
         if row is None:
@@ -122,10 +137,11 @@ def page_statements(sort: ItemSort, words: int) -> tuple[Statement, Statement, S
     beyond = rows.where(column < after if sort.falling else column > after)
     ranges = (select(_sorted(some, TABLE.c, sort).subquery()) for some in (equals, beyond))
     both = union_all(*ranges).subquery()
+    count = select(func.count()).select_from(ItemRow).where(*conditions)
     return (
-        Statement(_sorted(rows, TABLE.c, sort).offset(bindparam("skip"))),
+        at_offset(_sorted(rows, TABLE.c, sort), count),
         Statement(_sorted(select(both), both.c, sort)),
-        Statement(select(func.count()).select_from(ItemRow).where(*conditions)),
+        Statement(count),
     )
 
 
@@ -139,12 +155,10 @@ async def page_of_items(
 ) -> Page[Item]:
     """One row more than asked for tells whether there is a next page."""
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
-    at_offset, after_key, count = page_statements(sort, len(words))
+    first, after_key, count = page_statements(sort, len(words))
     total = None
     if request.after is None:
-        rows = await database.all(at_offset, owner_id=owner_id, limit=request.limit + 1, skip=request.skip, **values)
-        counted = await database.first(count, owner_id=owner_id, **values)
-        total = counted[0] if counted else 0
+        rows, total = await page_at_offset(database, first, count, request, owner_id=owner_id, **values)
     else:
         after, after_id = request.after
         rows = await database.all(

@@ -4,20 +4,39 @@ One implementation serves both databases: PostgreSQL skips rows that another wor
 writer at a time anyway. Every statement about a claimed job is fenced by `(id, owner, attempt)`.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
-from adapters.persistence.statements import Statement, now_ms
+from adapters.persistence.statements import Row, Statement, now_ms
 from application.ports.clock import request_id
-from application.ports.jobs import Job, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
 _STATE: Final = case(
@@ -41,23 +60,28 @@ ADD: Final = Statement(
         attempt=0,
     )
 )
-ANY_DUE: Final = Statement(select(col(JobRow.id)).where(_DUE).limit(1))
-_TO_CLAIM: Final = (
-    select(col(JobRow.id))
-    .where(_DUE)
-    .order_by(col(JobRow.due_at))
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-    .cte("to_claim")  # looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit
+_LASTS: Final = col(JobRow.kind) == literal_column(f"'{RUN_TASK}'")  # as it is, or no index for just these would serve
+ANY_DUE: Final = Statement(
+    select(col(JobRow.id)).where(_DUE, or_(not_(_LASTS), bindparam("lasting", type_=Integer) > 0)).limit(1)
 )
+
+
+def _to_claim(kinds: ColumnElement[bool], limit: str) -> Select[str]:
+    """Looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit."""
+    due = select(col(JobRow.id)).where(_DUE, kinds).order_by(col(JobRow.due_at)).limit(bindparam(limit))
+    return select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id)
+
+
 CLAIM: Final = Statement(
     update(JobRow)
-    .where(col(JobRow.id).in_(select(_TO_CLAIM.c.id)))
+    .where(col(JobRow.id).in_(union_all(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting"))))
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
     .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
 )
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
-FINISH: Final = Statement(delete(JobRow).where(_MINE))
+# Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
+HOLD: Final = Statement(select(col(JobRow.id)).where(_MINE).with_for_update(read=True, key_share=True))
+FINISH: Final = Statement(delete(JobRow).where(_MINE).returning(col(JobRow.id)))
 PUT_BACK: Final = Statement(
     update(JobRow)
     .where(_MINE)
@@ -83,20 +107,28 @@ FIGURES: Final = Statement(
         func.count().filter(_DUE),
         func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_DUE), 0),
         func.count().filter(col(JobRow.due_at).is_(None)),
+        func.count().filter(col(JobRow.owner).is_not(None), col(JobRow.due_at) > now_ms()),
+        func.count().filter(col(JobRow.owner).is_(None), col(JobRow.due_at).is_not(None), col(JobRow.attempt) > 0),
     ).select_from(JobRow)
 )
+_RECORD: Final = (
+    col(JobRow.id),
+    col(JobRow.kind),
+    _STATE,
+    col(JobRow.attempt),
+    col(JobRow.error),
+    now_ms() - col(JobRow.created_at),
+)
 LIST: Final = Statement(
-    select(
-        col(JobRow.id),
-        col(JobRow.kind),
-        _STATE,
-        col(JobRow.attempt),
-        col(JobRow.error),
-        now_ms() - col(JobRow.created_at),
-    )
+    select(*_RECORD)
     .where(or_(bindparam("state") == "", bindparam("state") == _STATE))
     .order_by(col(JobRow.created_at), col(JobRow.id))
     .limit(bindparam("limit"))
+)
+FIND: Final = Statement(
+    select(
+        *_RECORD, col(JobRow.due_at) - now_ms(), col(JobRow.owner), col(JobRow.request_id), col(JobRow.payload)
+    ).where(col(JobRow.id) == bindparam("job_id"))
 )
 
 
@@ -104,17 +136,31 @@ def _ms(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
 
 
+def _values(job: NewJob) -> dict[str, Any]:
+    """What is written of the job, under the id of the request that causes it."""
+    return {
+        "job_id": str(uuid4()),
+        "kind": job.kind,
+        "payload": json.dumps(job.payload),
+        "dedupe_key": job.dedupe_key,
+        "request_id": request_id.get(),
+        "delay": _ms(job.delay),
+    }
+
+
 async def write_down(transaction: Transaction, job: NewJob) -> None:
-    """Add the job in this transaction, under the id of the request that causes it."""
-    await transaction.run(
-        ADD,
-        job_id=str(uuid4()),
-        kind=job.kind,
-        payload=json.dumps(job.payload),
-        dedupe_key=job.dedupe_key,
-        request_id=request_id.get(),
-        delay=_ms(job.delay),
-    )
+    """Add the job in this transaction."""
+    await transaction.run(ADD, **_values(job))
+
+
+def _fence(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
+
+
+async def hold(transaction: Transaction, job: Job) -> None:
+    """Keep the job from others until this transaction ends. Raises `LeaseLost`."""
+    if await transaction.first(HOLD, **_fence(job)) is None:
+        raise LeaseLost
 
 
 class SqlJobQueue:
@@ -122,12 +168,14 @@ class SqlJobQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._finished: list[tuple[Job, asyncio.Future[bool]]] = []
+        self._finishing: asyncio.Task[None] | None = None
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
-        if await self._database.first(ANY_DUE) is None:
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
+        lasting = limit if lasting is None else lasting
+        if await self._database.first(ANY_DUE, lasting=lasting) is None:
             return []
-        async with self._database.transaction() as transaction:
-            rows = await transaction.all(CLAIM, new_owner=owner, limit=limit, lease=_ms(lease))
+        rows = await self._database.change(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
         return [
             Job(id=id_, kind=kind, payload=json.loads(payload), attempt=attempt, owner=owner, request_id=request)
             for id_, kind, payload, attempt, request in rows
@@ -137,7 +185,29 @@ class SqlJobQueue:
         await self._say_of(job, EXTEND, lease=_ms(lease))
 
     async def finish(self, job: Job) -> None:
-        await self._say_of(job, FINISH)
+        """Those that finish while others are being written down are written down together, next."""
+        finished = asyncio.get_running_loop().create_future()
+        self._finished.append((job, finished))
+        if self._finishing is None or self._finishing.done():
+            self._finishing = asyncio.create_task(self._write_down_finished())
+        if not await finished:
+            raise LeaseLost
+
+    async def _write_down_finished(self) -> None:
+        while self._finished:
+            finished, self._finished = self._finished, []
+            try:
+                async with self._database.transaction() as transaction:
+                    rows = await transaction.many(FINISH, [_fence(job) for job, _ in finished])
+            except Exception as error:  # whatever it is, those who wait must hear of it
+                for _, told in finished:
+                    if not told.done():
+                        told.set_exception(error)
+            else:
+                gone = {row[0] for row in rows}
+                for job, told in finished:
+                    if not told.done():
+                        told.set_result(job.id in gone)
 
     async def put_back(self, job: Job, *, delay: timedelta, error: str | None) -> None:
         attempt = job.attempt if error is not None else job.attempt - 1
@@ -150,9 +220,8 @@ class SqlJobQueue:
         await self._say_of(job, BURY, error=error)
 
     async def _say_of(self, job: Job, statement: Statement, **values: Any) -> None:
-        fence = {"job_id": job.id, "by_owner": job.owner, "at_attempt": job.attempt}
         async with self._database.transaction() as transaction:
-            changed = await transaction.run(statement, **fence, **values)
+            changed = await transaction.run(statement, **_fence(job), **values)
         if not changed:
             raise LeaseLost
 
@@ -170,8 +239,7 @@ class SqlJobQueue:
 
     async def add(self, job: NewJob) -> None:
         try:
-            async with self._database.transaction() as transaction:
-                await write_down(transaction, job)
+            await self._database.change(ADD, **_values(job))
         except NotUnique:
             return  # one with the same key is there
         self._database.signal(JOBS)
@@ -182,8 +250,27 @@ class SqlJobQueue:
     async def figures(self) -> QueueFigures:
         row = await self._database.first(FIGURES)
         assert row is not None  # an aggregate always has a row
-        return QueueFigures(depth=row[0], age_seconds=row[1] / 1000, dead=row[2])
+        depth, age, dead, running, retrying = row
+        return QueueFigures(depth, age / 1000, dead=dead, running=running, retrying=retrying)
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
         rows = await self._database.all(LIST, state=state or "", limit=limit)
-        return [JobRecord(id_, kind, now, attempt, error, age / 1000) for id_, kind, now, attempt, error, age in rows]
+        return [_record(row) for row in rows]
+
+    async def find(self, job_id: str) -> JobDetails | None:
+        row = await self._database.first(FIND, job_id=job_id)
+        if row is None:
+            return None
+        *record, due, owner, request, payload = row
+        return JobDetails(
+            _record(record),
+            due_in_seconds=None if due is None else due / 1000,
+            owner=owner,
+            request_id=request,
+            payload_keys=list(json.loads(payload)),
+        )
+
+
+def _record(row: Row) -> JobRecord:
+    id_, kind, state, attempt, error, age = row
+    return JobRecord(id_, kind, state, attempt, error, age / 1000)

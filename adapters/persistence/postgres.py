@@ -18,9 +18,14 @@ from domain.errors import Unavailable
 
 POOL_SIZE: Final = 10
 COMMAND_TIMEOUT: Final = 30.0
+IDLE_TIMEOUT: Final = 10.0
+"""Seconds after which PostgreSQL undoes a transaction that nothing more is heard of: a process that is frozen, or on
+the far side of a cut network, must not keep its locks."""
 RECONNECT_PAUSE: Final = 1.0
 KEEP_ALIVE: Final = 10.0
 """Seconds after which the connection that listens is asked whether it is still alive."""
+BURST: Final = 0.005
+"""Seconds that news are waited with for more of them: every process is told of each, and would look each time."""
 DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 OUTAGES: Final = (
@@ -118,7 +123,11 @@ class PostgresDatabase:
             command_timeout=COMMAND_TIMEOUT,
             timeout=WAIT,
             reset=_nothing,
-            server_settings={"application_name": "portico", "jit": "off"},
+            server_settings={
+                "application_name": "portico",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT * 1000:.0f}",
+            },
         )
 
     async def close(self) -> None:
@@ -143,6 +152,9 @@ class PostgresDatabase:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        return await self.all(statement, **values)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():
@@ -166,13 +178,16 @@ class PostgresDatabase:
 
     async def _acquire(self) -> Any:
         """A connection for whoever has waited longest. The pool itself gives it to whoever happens to come by."""
-        async with asyncio.timeout(WAIT):
-            await self._places.acquire()
-            try:
-                return await self._pool.acquire()
-            except BaseException:
-                self._places.release()
-                raise
+        if self._places.locked():
+            async with asyncio.timeout(WAIT):
+                await self._places.acquire()
+        else:
+            await self._places.acquire()  # at once
+        try:
+            return await self._pool.acquire()  # one is free, or it opens one, for which it has a timeout of its own
+        except BaseException:
+            self._places.release()
+            raise
 
     async def _release(self, connection: Any) -> None:
         try:
@@ -190,6 +205,7 @@ class PostgresDatabase:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout.total_seconds()):
                 await news.wait()
+                await asyncio.sleep(BURST)
         news.clear()
 
     async def _listen(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -230,6 +230,50 @@ class ThumbnailRow(SQLModel, table=True):
     sha256: str = Field(sa_column=_sha256(index=True))
 
 
+class TaskRow(SQLModel, table=True):
+    """An owner is no foreign key: the tasks of a deleted user are removed afterwards, in batches."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index("ix_tasks_owner_id_number", "owner_id", "number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    id: str = Field(sa_column=Column(String(36), nullable=False, unique=True))
+    owner_id: int = Field(sa_column=Column(BigId, nullable=False))
+    kind: str = Field(sa_column=Column(String(64), nullable=False))
+    params: str = Field(sa_column=Column(Text, nullable=False))
+    status: str = Field(sa_column=Column(String(16), nullable=False))
+    progress: int
+    message: str | None = Field(sa_column=Column(Text))
+    result: str | None = Field(sa_column=Column(Text))
+    error: str | None = Field(sa_column=Column(String(64)))
+    attempts: int
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    started_at: datetime | None = Field(sa_column=Column(UtcDateTime))
+    finished_at: datetime | None = Field(sa_column=Column(UtcDateTime, index=True))
+
+
+class ImportRow(SQLModel, table=True):
+    """How far a file has been imported. It goes with the file."""
+
+    __tablename__ = "imports"
+
+    file_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    )
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    line: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    rejected: int = Field(sa_column=Column(BigInteger, nullable=False))
+    errors: str = Field(sa_column=Column(Text, nullable=False))
+    finished: bool
+
+
+LASTS = "kind = 'run_task'"
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 
@@ -238,6 +282,9 @@ class JobRow(SQLModel, table=True):
     """
 
     __tablename__ = "jobs"
+    __table_args__ = (  # what may last is looked for apart from the rest, however much of that there is
+        Index("ix_jobs_due_at_lasting", "due_at", postgresql_where=text(LASTS), sqlite_where=text(LASTS)),
+    )
 
     id: str = Field(sa_column=Column(String(36), primary_key=True))
     kind: str = Field(sa_column=Column(String(64), nullable=False))

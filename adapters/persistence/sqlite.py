@@ -112,8 +112,14 @@ def _fetch(prepared: Prepared, values: Mapping[str, Any]) -> Callable[[sqlite3.C
     return lambda connection: prepared.load(connection.execute(prepared.sql, bound).fetchall())
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+def _begin_with(function: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    """The first thing done in a transaction begins it, in one trip to the thread."""
+
+    def begin(connection: sqlite3.Connection) -> T:
+        connection.execute("BEGIN IMMEDIATE")
+        return function(connection)
+
+    return begin
 
 
 def _commit(connection: sqlite3.Connection) -> None:
@@ -129,6 +135,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 class SqliteTransaction:
     def __init__(self, database: "SqliteDatabase") -> None:
         self._database = database
+        self.begun = False
         self.ended = False
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
@@ -155,8 +162,15 @@ class SqliteTransaction:
     async def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self.ended:  # what came now would be part of somebody else's
             raise RuntimeError("the transaction has ended")
-        with _translated():
-            return await self._database.writer.run(function)
+        if not self.begun:
+            self.begun = True
+            function = _begin_with(function)
+        try:
+            with _translated():
+                return await self._database.writer.run(function)
+        except Unavailable:
+            self.ended = True  # it may not have begun, or SQLite may have undone it
+            raise
 
 
 class SqliteDatabase:
@@ -185,23 +199,45 @@ class SqliteDatabase:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        fetch = _begin_with(_fetch(self.prepared[statement], values))
+
+        def in_a_transaction(connection: sqlite3.Connection) -> Sequence[Row]:
+            try:
+                rows = fetch(connection)
+                _commit(connection)
+            finally:
+                _roll_back(connection)
+            return rows
+
+        await self._take_turn()
+        try:
+            with _translated():
+                return await self.writer.run(in_a_transaction)
+        finally:
+            self._turn.release()
+
+    async def _take_turn(self) -> None:
         try:
             async with asyncio.timeout(WAIT):
                 await self._turn.acquire()
         except TimeoutError as error:
             log.warning("the database can't be used: nobody ended a transaction in time")
             raise Unavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        await self._take_turn()
         transaction = SqliteTransaction(self)
         try:
-            await self._to_the_end(_begin)
             yield transaction
             transaction.ended = True
-            await self._to_the_end(_commit)
+            if transaction.begun:
+                await self._to_the_end(_commit)
         except BaseException:
-            with suppress(Unavailable):
-                await self._to_the_end(_roll_back)
+            if transaction.begun:
+                with suppress(Unavailable):
+                    await self._to_the_end(_roll_back)
             raise
         finally:
             transaction.ended = True

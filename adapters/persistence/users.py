@@ -9,12 +9,14 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
+from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
+from application.ports.persistence import MOST_ACTIVITIES
 from domain.pages import Page, PageRequest
 from domain.search import folded
-from domain.users import Email, EmailTaken, User, UserId, UserNotFound
+from domain.users import ACTIVITY_GRAIN, Email, EmailTaken, User, UserId, UserNotFound
 
 WRITTEN: Final = (
     "email",
@@ -46,6 +48,16 @@ RECORD_ACTIVITY: Final = Statement(
     .where(col(UserRow.id) == bindparam("user_id"))
     .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) < bindparam("at")))
     .values(last_active=bindparam("at"))
+)
+_ACTIVE: Final = (  # the places of those who are fewer hold 0, who is nobody
+    select(col(UserRow.id))
+    .where(col(UserRow.id).in_([bindparam(f"id{n}", 0) for n in range(MOST_ACTIVITIES)]))
+    .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) <= bindparam("before")))
+    .with_for_update(skip_locked=True)
+    .cte("active")
+)
+RECORD_ACTIVITIES: Final = Statement(
+    update(UserRow).where(col(UserRow.id).in_(select(_ACTIVE.c.id))).values(last_active=bindparam("at"))
 )
 _BY_ID: Final = select(*COLUMNS).where(col(UserRow.id) == bindparam("user_id"))
 _BY_EMAIL: Final = select(*COLUMNS).where(col(UserRow.email) == bindparam("email"))
@@ -126,6 +138,10 @@ class SqlUsers:
     async def record_activity(self, user_id: int, at: datetime) -> None:
         await self._transaction.run(RECORD_ACTIVITY, user_id=user_id, at=at)
 
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        ids = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}
+        await self._transaction.run(RECORD_ACTIVITIES, before=at - ACTIVITY_GRAIN, at=at, **ids)
+
 
 @lru_cache(maxsize=64)
 def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement, Statement]:
@@ -136,10 +152,11 @@ def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement
     if by_activity:
         conditions.append(col(UserRow.is_active) == bindparam("is_active"))
     rows = select(*COLUMNS).where(*conditions).order_by(col(UserRow.id).desc()).limit(bindparam("limit"))
+    count = select(func.count()).select_from(UserRow).where(*conditions)
     return (
-        Statement(rows.offset(bindparam("skip"))),
+        at_offset(rows, count),
         Statement(rows.where(col(UserRow.id) < bindparam("after"))),
-        Statement(select(func.count()).select_from(UserRow).where(*conditions)),
+        Statement(count),
     )
 
 
@@ -150,12 +167,10 @@ async def page_of_users(
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
-    at_offset, after_key, count = page_statements(len(words), is_active is not None)
+    first, after_key, count = page_statements(len(words), is_active is not None)
     total = None
     if request.after is None:
-        rows = await database.all(at_offset, limit=request.limit + 1, skip=request.skip, **values)
-        counted = await database.first(count, **values)
-        total = counted[0] if counted else 0
+        rows, total = await page_at_offset(database, first, count, request, **values)
     else:
         rows = await database.all(after_key, limit=request.limit + 1, after=request.after[0], **values)
     users = [user_of(row) for row in rows[: request.limit]]

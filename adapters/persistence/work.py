@@ -13,26 +13,30 @@ from adapters.persistence.blobs import SqlBlobs, unused_blobs
 from adapters.persistence.changes import SqlChanges
 from adapters.persistence.database import JOBS, Database, Transaction
 from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
+from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
-from adapters.persistence.jobs import write_down
+from adapters.persistence.jobs import hold, write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, live_sessions, sessions_of
 from adapters.persistence.statements import Statement
+from adapters.persistence.tasks import SqlTasks, find_task, page_of_tasks
 from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
 from application.changes import change_of
 from application.ports.clock import Clock
-from application.ports.jobs import NewJob
+from application.ports.jobs import Job, NewJob
 from application.ports.persistence import (
     Answers,
     Blobs,
     Changes,
     Files,
+    Imports,
     Items,
     MailedTokens,
     ResumableUploads,
     Sessions,
+    Tasks,
     Thumbnails,
     Users,
 )
@@ -42,11 +46,13 @@ from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail, ThumbnailSize
+from domain.imports import Import
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
+from domain.tasks import Task
 from domain.users import Actor, Email, User, UserId, UserNotFound
 
 PING: Final = Statement(select(literal(1)))
@@ -64,9 +70,12 @@ class SqlWork:
         self.blobs: Blobs = SqlBlobs(transaction)
         self.resumable_uploads: ResumableUploads = SqlResumableUploads(transaction)
         self.thumbnails: Thumbnails = SqlThumbnails(transaction)
+        self.tasks: Tasks = SqlTasks(transaction)
+        self.imports: Imports = SqlImports(transaction)
         self.answers: Answers = SqlAnswers(transaction)
         self.changes: Changes = SqlChanges(transaction)
         self._show = show
+        self._transaction = transaction
         self.announced: list[NewJob] = []
         self.shown: list[NewChange] = []
 
@@ -75,6 +84,9 @@ class SqlWork:
         change = change_of(event, self._show)
         if change is not None:
             self.shown.append(change)
+
+    async def hold(self, job: Job) -> None:
+        await hold(self._transaction, job)
 
 
 @asynccontextmanager
@@ -154,6 +166,15 @@ class SqlReads:
 
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         return await find_thumbnail(self._database, source, fits)
+
+    async def task(self, task_id: str) -> Task:
+        return await find_task(self._database, task_id)
+
+    async def tasks(self, owner_id: int, request: PageRequest) -> Page[Task]:
+        return await page_of_tasks(self._database, owner_id, request)
+
+    async def import_of(self, file_id: int) -> Import:
+        return await find_import(self._database, file_id)
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)

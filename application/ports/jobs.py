@@ -6,7 +6,10 @@ At least once is what can be had, so each reaction is idempotent, keyed by the j
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+RUN_TASK: Final = "run_task"
+"""The kind of those jobs that may last for hours. They are claimed apart, so that nothing short waits behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class JobDetails:
+    """All that an operator may see of a job."""
+
+    record: JobRecord
+    due_in_seconds: float | None
+    """Until it may be claimed; negative once it may. While it runs, until its lease ends. None if it is dead."""
+    owner: str | None
+    """The worker that has it."""
+    request_id: str | None
+    payload_keys: Sequence[str]
+    """What it is about. The values aren't here: they may be personal."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueFigures:
     """How much is waiting to be done, and since when."""
 
@@ -54,6 +71,10 @@ class QueueFigures:
     age_seconds: float
     """How long the one that is longest due has been waiting; 0 if none is."""
     dead: int
+    running: int
+    """Jobs in the hands of a worker whose lease holds."""
+    retrying: int
+    """Jobs that have failed at least once, and are to be tried again."""
 
 
 class PermanentFailure(Exception):
@@ -67,8 +88,11 @@ class LeaseLost(Exception):
 class JobQueue(Protocol):
     """Times are those of the database's clock, so that workers need not agree on theirs."""
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
-        """Take up to `limit` jobs that are due, or whose worker let its lease run out. Nobody else gets them."""
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
+        """Take jobs that are due, or whose worker let its lease run out. Nobody else gets them.
+
+        Up to `limit` of them, and of those that may last up to `lasting` (`limit`, if it isn't given).
+        """
 
     async def extend(self, job: Job, lease: timedelta) -> None:
         """Keep the job for another `lease` from now. Raises `LeaseLost`."""
@@ -105,3 +129,5 @@ class JobQueue(Protocol):
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
         """The jobs that are there, oldest first."""
+
+    async def find(self, job_id: str) -> JobDetails | None: ...

@@ -17,6 +17,7 @@ class Letter(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a letter
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
+    MESSAGE = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Mail:
     """The secret that the link in the letter carries, if it has one."""
     other_email: str | None = None
     """The other address in a letter about a change of address."""
+    subject: str | None = None
+    message: str | None = field(default=None, repr=False)
+    """What somebody wrote, in a letter that consists of that."""
 
 
 class MailRejected(PermanentFailure):

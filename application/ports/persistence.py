@@ -3,19 +3,25 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
+from application.ports.jobs import Job
 from application.ports.realtime import Change
 from domain.events import Event
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail, ThumbnailSize
+from domain.imports import Import
 from domain.items import Item, ItemSort
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.pages import Page, PageRequest
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task, TaskId
 from domain.users import Actor, Email, User, UserId
+
+MOST_ACTIVITIES: Final = 100
+"""Users whose activity is recorded at once."""
 
 
 class Users(Protocol):
@@ -40,6 +46,12 @@ class Users(Protocol):
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
         """Move `last_active` forward to `at`. Never back, and no error if the user is gone."""
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        """Move `last_active` of up to `MOST_ACTIVITIES` users forward to `at`, but for those who were active lately.
+
+        Waits for nobody: a user whom another transaction is changing is left out.
+        """
 
 
 class Sessions(Protocol):
@@ -94,6 +106,9 @@ class Items(Protocol):
 
         Raises `InvalidAccessToken` if the owner is gone.
         """
+
+    async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
+        """As `add`, for many items of one owner at about the cost of one."""
 
     async def get(self, item_id: int) -> Item:
         """Raises `ItemNotFound`."""
@@ -200,6 +215,39 @@ class Thumbnails(Protocol):
         transaction ends, nothing more is made of them."""
 
 
+class Tasks(Protocol):
+    """The tasks, inside a transaction. `get` keeps others from changing the row until it ends."""
+
+    async def add(self, task: Task) -> Task:
+        """Store a new task and give it its number. Its owner can't be deleted until this transaction ends.
+
+        Raises `InvalidAccessToken` if the owner is gone.
+        """
+
+    async def get(self, task_id: str) -> Task:
+        """Raises `TaskNotFound`."""
+
+    async def save(self, task: Task) -> None: ...
+
+    async def forsaken(self, *, limit: int) -> Sequence[TaskId]:
+        """Tasks that have not ended and that no job will ever do: it died, or somebody took it out of the queue."""
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> int:
+        """Remove up to `limit` tasks of that user; how many there were."""
+
+    async def sweep(self, before: datetime, *, limit: int) -> int:
+        """Remove up to `limit` tasks that ended at that time or earlier; how many there were."""
+
+
+class Imports(Protocol):
+    """How far files have been imported, inside a transaction. `get` keeps others away from it until that ends."""
+
+    async def get(self, file_id: int) -> Import:
+        """A new one, if nothing of that file has been imported."""
+
+    async def save(self, state: Import) -> None: ...
+
+
 class Answers(Protocol):
     """What was answered under an idempotency key, inside a transaction."""
 
@@ -240,15 +288,24 @@ class Work(Protocol):
     blobs: Blobs
     resumable_uploads: ResumableUploads
     thumbnails: Thumbnails
+    tasks: Tasks
+    imports: Imports
     answers: Answers
     changes: Changes
 
     def announce(self, event: Event) -> None:
         """Write the event down in this transaction, and what it shows; its reactions follow after the commit."""
 
+    async def hold(self, job: Job) -> None:
+        """Nobody else can take the job until this transaction ends, so what it writes is written by one worker only.
+
+        Raises `LeaseLost` if somebody else has it already, or it was cancelled.
+        """
+
 
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
-"""Opens a transaction. Entering it raises `Unavailable` when the database can't be had in time."""
+"""Opens a transaction. Entering it, or the first thing done in it, raises `Unavailable` when the database can't be had
+in time."""
 
 
 class Reads(Protocol):
@@ -299,6 +356,15 @@ class Reads(Protocol):
 
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         """The thumbnail of these bytes, if it was made."""
+
+    async def task(self, task_id: str) -> Task:
+        """Raises `TaskNotFound`."""
+
+    async def tasks(self, owner_id: int, request: PageRequest) -> Page[Task]:
+        """The tasks of that user, newest first."""
+
+    async def import_of(self, file_id: int) -> Import:
+        """How far that file has been imported."""
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user."""

@@ -57,5 +57,8 @@ class Secrets(Protocol):
     def derived(self, purpose: str, subject: str) -> str:
         """The one secret that belongs to this purpose and subject, the same each time it is asked for."""
 
+    def is_derived(self, secret: str, purpose: str, subject: str) -> bool:
+        """Whether that is the secret which belongs to them, now or before the key was changed for the present one."""
+
     def hash(self, secret: str) -> str:
         """What may be stored of a secret."""

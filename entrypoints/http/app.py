@@ -17,22 +17,37 @@ from entrypoints.http import (
     files,
     images,
     items,
+    mail,
     operations,
     pages,
+    partner,
     realtime,
     resumable,
+    tasks,
     users,
 )
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
+from entrypoints.http.head import HeadAsGet
 from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
 DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
 AT_ROOT = (operations.router, pages.router)
-IN_API = (users.router, auth.router, items.router, images.router, resumable.router, files.router, asyncapi.router)
+IN_API = (
+    partner.router,  # /users/batch comes before /users/{user_id}
+    users.router,
+    auth.router,
+    items.router,
+    images.router,
+    resumable.router,  # and /files/resumable before /files/{file_id}
+    files.router,
+    tasks.router,
+    mail.router,
+    asyncapi.router,
+)
 EXPOSED = [
     "X-Request-ID",
     "ETag",
@@ -65,8 +80,12 @@ class Cors(CORSMiddleware):
 
 def create_app(settings: Settings | None = None, *, with_worker: bool = False) -> FastAPI:
     """An app with a container of its own. `with_worker` makes it do the background work, too."""
-    settings = settings or read_settings()
-    container = Container(settings=settings)
+    return app_of(Container(settings=settings or read_settings()), with_worker=with_worker)
+
+
+def app_of(container: Container, *, with_worker: bool) -> FastAPI:
+    """The app that serves the use cases of this container."""
+    settings = container.settings()
     app = FastAPIOffline(
         title=settings.project_name,
         version=settings.version,
@@ -94,6 +113,7 @@ def create_app(settings: Settings | None = None, *, with_worker: bool = False) -
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -121,6 +141,9 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     for route in _routes(*routers):
         if route.endpoint is not not_allowed:
             methods[route.path] |= route.methods or set()
+    for allowed in methods.values():
+        if "GET" in allowed:
+            allowed.add("HEAD")
     return methods
 
 

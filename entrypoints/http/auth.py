@@ -102,6 +102,14 @@ def _body_of(*models: tuple[str, type[BaseModel]]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+USER_AGENT: Final = {
+    "name": "User-Agent",
+    "in": "header",
+    "description": "What the session is called in the list of sessions.",
+    "schema": {"type": "string", "examples": ["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"]},
+}
+
+
 async def _credentials(request: Request) -> tuple[str, Any]:
     """Address and password, from the OAuth2 form or from JSON."""
     request = StrictRequest(request.scope, request.receive)
@@ -125,7 +133,10 @@ async def _credentials(request: Request) -> tuple[str, Any]:
 
 @router.post(
     "/login",
-    openapi_extra=_body_of((FORMS[0], CredentialsForm), ("application/json", Credentials)),
+    openapi_extra={
+        "parameters": [USER_AGENT],
+        **_body_of((FORMS[0], CredentialsForm), ("application/json", Credentials)),
+    },
     responses=errors(InvalidCredentials, InactiveUser, TooManyAttempts, json_body=True),
 )
 async def sign_in(request: Request, sign: Annotated[SignIn, use("sign_in")]) -> TokenResponse:

@@ -12,6 +12,8 @@ LARGEST_HEAD: Final = 64 * 1024
 """Bytes that wait for the end of a request's headers. The app takes fewer, once they have ended."""
 LINGER_SECONDS: Final = 2.0
 """How long a refused client is still listened to: closed at once, it might not see why it was refused."""
+LAST_SECONDS: Final = 0.5
+"""How long a client that is connected while the server stops has until the end of its request's headers."""
 
 
 class Connection(HttpToolsProtocol):
@@ -24,6 +26,7 @@ class Connection(HttpToolsProtocol):
     _in_head = True
     _waiting = 0
     _refused = False
+    _is_last = False
     _deadline: asyncio.TimerHandle | None = None
     _end_of_rest: asyncio.TimerHandle | None = None
 
@@ -57,6 +60,24 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Finish what is under way. A request that may be on its way is waited for a moment, and is the last one."""
+        self._is_last = True
+        if self._is_idle:
+            self.loop.call_later(LAST_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -91,7 +112,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         request_id = uuid4().hex
         error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
-        body = json.dumps(error).encode()
+        body = json.dumps(error, separators=(",", ":")).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             "Content-Type: application/json",

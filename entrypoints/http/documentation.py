@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from application.ports.storage import StorageFull
 from domain.errors import Refusal, TooManyAttempts, Unavailable
+from domain.partner import ExternalApiError
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
 from entrypoints.http.errors import FieldError, headers_too_large, internal_error, status_of
@@ -36,6 +37,9 @@ TAGS: Final = [
     {"name": "auth", "description": "Signing in and out, sessions, and everything about passwords and addresses."},
     {"name": "items", "description": "The model of an owned resource: each user has their own."},
     {"name": "files", "description": "Files of any size: uploading, listing, and giving their content out again."},
+    {"name": "tasks", "description": "Work that outlives the request: started, looked at, cancelled."},
+    {"name": "mail", "description": "Mail that a superuser writes, sent in the background."},
+    {"name": "partner", "description": "What the partner's API knows, fetched by Portico."},
     {"name": "operations", "description": "For those who run Portico: health, metrics and the public keys."},
 ]
 
@@ -46,7 +50,7 @@ ERROR_BODY: Final = f"{SCHEMAS}ErrorBody"
 
 
 class ErrorBody(BaseModel):
-    """Every error has this body. Only a 422 has `errors`."""
+    """Every error has this body. Only a 422 has `errors`, only a 502 `upstream_status`."""
 
     success: bool
     message: str
@@ -54,6 +58,7 @@ class ErrorBody(BaseModel):
     path: str
     request_id: str
     errors: list[FieldError] | None = None
+    upstream_status: int | None = None
 
 
 class Acknowledgement(BaseModel):
@@ -72,9 +77,17 @@ class Message(BaseModel):
 
 
 def _example(code: str, message: str) -> dict[str, Any]:
-    example = {"success": False, "message": message, "code": code, "path": "/api/v1/…", "request_id": "5f3c…"}
+    example: dict[str, Any] = {
+        "success": False,
+        "message": message,
+        "code": code,
+        "path": "/api/v1/…",
+        "request_id": "5f3c…",
+    }
     if code == "validation_error":
         example["errors"] = [{"field": "body.email", "message": "Field required", "type": "missing"}]
+    if code == ExternalApiError.code:
+        example["upstream_status"] = 500
     return {"summary": message, "value": example}
 
 

@@ -27,6 +27,7 @@ from domain.errors import (
     Unauthenticated,
     Unavailable,
     UnsupportedType,
+    UpstreamError,
 )
 from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
@@ -42,6 +43,7 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     UnsupportedType: 415,
     Invalid: 422,
     TooManyAttempts: 429,
+    UpstreamError: 502,
     ChecksumMismatch: 460,
     Unavailable: 503,
     StorageFull: 507,
@@ -115,11 +117,14 @@ def error_response(
     message: str,
     *,
     errors: Sequence[FieldError] = (),
+    upstream_status: int | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The error in the form that the client accepts."""
     path = request.scope.get("asked_path", request.scope["path"])
-    more = {"errors": [error.model_dump() for error in errors]} if errors else {}
+    more: dict[str, Any] = {"errors": [error.model_dump() for error in errors]} if errors else {}
+    if upstream_status is not None:
+        more["upstream_status"] = upstream_status
     if PROBLEM in request.headers.get("accept", ""):
         body: dict[str, Any] = {
             "type": "about:blank",
@@ -134,7 +139,7 @@ def error_response(
         body = {"success": False, "message": message, "code": code, "path": path}
         media_type = "application/json"
     body |= {"request_id": request_id.get(), **more}
-    return Response(json.dumps(body, ensure_ascii=False), status, headers, media_type)
+    return Response(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status, headers, media_type)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -147,7 +152,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     errors = []
     if isinstance(error, Invalid):
         errors = [FieldError(field="body", message=str(error), type=error.code)]
-    return error_response(request, status_of(type(error)), error.code, str(error), errors=errors, headers=headers)
+    return error_response(
+        request,
+        status_of(type(error)),
+        error.code,
+        str(error),
+        errors=errors,
+        upstream_status=error.upstream_status if isinstance(error, UpstreamError) else None,
+        headers=headers,
+    )
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
@@ -173,7 +186,9 @@ async def _failed(request: Request, error: Exception) -> Response:
         code = CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
         message = phrase.capitalize()
     headers = error.headers
-    if error.status_code == 405:  # the framework names the methods of the first route that has this path
+    if error.status_code == 405 and not isinstance(
+        error, RequestError
+    ):  # the framework names the methods of the first route that has this path
         headers = {"Allow": ", ".join(sorted(request.app.state.methods[request.scope["route"].path]))}
     return error_response(request, error.status_code, code, message, headers=headers)
 

@@ -116,7 +116,8 @@ NewPasswordField = Annotated[
 """A password to be set, as a `Password` that keeps the rules."""
 
 
-def _id(value: Any) -> int:
+def parse_id(value: Any) -> int:
+    """The id of a user, item or file, as a path or a query writes it."""
     if not isinstance(value, str) or not ID.fullmatch(value) or int(value) > GREATEST_ID:
         raise PydanticCustomError("id", "Must be an integer from 1 to 9223372036854775807")
     return int(value)
@@ -124,7 +125,7 @@ def _id(value: Any) -> int:
 
 IdInPath = Annotated[
     int,
-    BeforeValidator(_id),
+    BeforeValidator(parse_id),
     Path(examples=[1], json_schema_extra={"type": "integer", "minimum": 1, "maximum": GREATEST_ID, "format": "int64"}),
 ]
 """The id of a user, item or file in a path."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from domain.errors import Unavailable
-from entrypoints.health import Readiness
+from entrypoints.health import Readiness, is_ok
 
 router = APIRouter(tags=["operations"])
 
@@ -35,7 +35,7 @@ class PublicKeys(BaseModel):
 
 
 @router.get("/health/live")
-async def live() -> Alive:
+async def is_live() -> Alive:
     """Whether the process runs."""
     return Alive()
 
@@ -50,11 +50,11 @@ async def live() -> Alive:
         }
     },
 )
-async def ready(request: Request, response: Response) -> Ready:
+async def is_ready(request: Request, response: Response) -> Ready:
     """Whether every part that the settings name can be used now."""
     readiness: Readiness = request.app.state.container.readiness()
     checks = await readiness.check()
-    ok = all(result == "ok" for result in checks.values())
+    ok = all(map(is_ok, checks.values()))
     if not ok:
         response.status_code = 503
         response.headers["Retry-After"] = str(Unavailable.retry_after)
@@ -66,7 +66,7 @@ async def ready(request: Request, response: Response) -> Ready:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE_FIGURES}}}},
 )
-async def metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Figures in Prometheus' text format."""
     container = request.app.state.container
     try:
@@ -79,6 +79,6 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/.well-known/jwks.json")
-async def public_keys(request: Request) -> PublicKeys:
+async def get_public_keys(request: Request) -> PublicKeys:
     """The public keys that access tokens can be verified with."""
     return PublicKeys(**request.app.state.container.tokens().jwks())

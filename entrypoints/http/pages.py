@@ -139,7 +139,7 @@ router = APIRouter(include_in_schema=False, route_class=_PageRoute)
 Check = Annotated[CheckMailedToken, use("check_mailed_token")]
 
 
-@router.api_route("/verify-email", methods=["GET", "HEAD"])
+@router.get("/verify-email")
 async def ask_to_verify_email(request: Request, check: Check) -> HTMLResponse:
     return await _ask(request, check, Purpose.VERIFY_EMAIL, _token_of_link(request))
 
@@ -151,7 +151,7 @@ async def verify_email(request: Request, verify: Annotated[VerifyEmail, use("ver
     return await _page(request, "verify_email_done")
 
 
-@router.api_route("/reset-password", methods=["GET", "HEAD"])
+@router.get("/reset-password")
 async def ask_for_new_password(request: Request, check: Check) -> HTMLResponse:
     return await _ask(request, check, Purpose.RESET_PASSWORD, _token_of_link(request), **_password_rules())
 
@@ -171,7 +171,7 @@ async def reset_password(
     return await _page(request, "reset_password_done")
 
 
-@router.api_route("/change-email", methods=["GET", "HEAD"])
+@router.get("/change-email")
 async def ask_to_change_email(request: Request, check: Check) -> HTMLResponse:
     return await _ask(request, check, Purpose.CHANGE_EMAIL, _token_of_link(request))
 

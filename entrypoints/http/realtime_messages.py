@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from entrypoints.http.fields import RequestModel, Text
 from entrypoints.http.files import FileResponse
 from entrypoints.http.items import ItemResponse
+from entrypoints.http.tasks import TaskResponse
 
 Room = Annotated[Text, Field(examples=["room:kitchen"], description="`room:` and a name of 1 to 100 characters.")]
 EventId = Annotated[str, Field(examples=["0000000000000000042"])]
@@ -16,7 +17,7 @@ class Subscribe(RequestModel):
     """Hear what is new in a channel. With `after`, the id of an event, first all that was missed since that one."""
 
     action: Literal["subscribe"]
-    channel: Annotated[Text, Field(examples=["items"], description="`items`, `files`, or `room:` and a name.")]
+    channel: Annotated[Text, Field(examples=["items"], description="`items`, `files`, `tasks`, or `room:` and a name.")]
     after: Annotated[Text | None, Field(max_length=100, examples=["0000000000000000042"])] = None
 
 
@@ -163,6 +164,15 @@ class FileDeleted(BaseModel):
     data: Gone
 
 
+class TaskUpdated(BaseModel):
+    """A task of one's own began, went on or ended: as it is since then."""
+
+    event: Literal["task.updated"]
+    channel: Literal["tasks"]
+    id: EventId
+    data: TaskResponse
+
+
 SENT: tuple[type[BaseModel], ...] = (Subscribe, Unsubscribe, Publish, AskPresence)
 """By clients."""
 RECEIVED: tuple[type[BaseModel], ...] = (
@@ -179,5 +189,6 @@ RECEIVED: tuple[type[BaseModel], ...] = (
     ItemDeleted,
     FileCreated,
     FileDeleted,
+    TaskUpdated,
 )
 """By clients."""

@@ -8,7 +8,7 @@ from typing import Final
 from adapters.persistence.postgres import POOL_SIZE
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.load import register, wrk
-from tests.benchmarks.servers import migrate, portico
+from tests.benchmarks.servers import new_database, portico
 from tests.postgres_server import PostgresServer
 
 REQUESTS: Final = 4 * POOL_SIZE
@@ -18,10 +18,7 @@ LONGEST: Final = 1.0
 
 
 def crowded_pool(folder: Path, postgres: PostgresServer, *, quick: bool) -> list[Figure]:
-    postgres.create_database("crowded_pool")
-    url = postgres.url("crowded_pool")
-    migrate(folder, url)
-    with portico(folder, DATABASE_URL=url) as server:
+    with portico(folder, DATABASE_URL=new_database(folder, postgres, "crowded_pool")) as server:
         token = asyncio.run(register(server, "ada@example.org"))
         wrk(server, token, connections=REQUESTS, seconds=1)
         loads = [wrk(server, token, connections=REQUESTS, seconds=2) for _ in range(2 if quick else 5)]

@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT: Final = "portico"
-OF_THE_TWINS: Final = {"aiosqlite", "greenlet"}
-"""What a twin is made with and Portico isn't: SQLAlchemy's async engine needs them."""
+OF_THE_TWINS: Final = {"aiosqlite"}
+"""What a twin is made with and Portico isn't: SQLAlchemy's async engine on SQLite needs it."""
 
 
 def hide_tools(folder: Path) -> None:

@@ -2,6 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+README: Final = Path(__file__).parents[2] / "README.md"
+BEGIN: Final = "<!-- benchmarks -->\n"
+END: Final = "<!-- /benchmarks -->\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +37,10 @@ def table(figures: Iterable[Figure]) -> str:
         verdict = "" if figure.limit is None else "ok" if figure.holds else "**missed**"
         lines.append(f"| {figure.name} | {figure.value:.2f} {figure.unit} | {limit} | {verdict} |")
     return "\n".join(lines)
+
+
+def write_down(figures: Iterable[Figure]) -> None:
+    """Put the table into the README, in the place of the one that is there."""
+    before, begin, rest = README.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    README.write_text(f"{before}{begin}{table(figures)}\n{end}{after}", "utf-8")

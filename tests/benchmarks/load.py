@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 import httpx2
@@ -17,6 +18,10 @@ from tests.benchmarks.servers import Server
 PASSWORD: Final = "Correct-Horse-42"
 UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 """Milliseconds."""
+POST: Final = """wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [[{}]]
+"""
 
 
 class WrkUnavailable(Exception):
@@ -39,16 +44,34 @@ class Load:
     longest: float
 
 
-def wrk(server: Server, token: str, *, connections: int, seconds: int, path: str = "/api/v1/users/me") -> Load:
-    """As many requests as come through on so many connections. Raises `WrkUnavailable` or `LoadFailed`."""
+def wrk(
+    server: Server,
+    token: str,
+    *,
+    connections: int,
+    seconds: int,
+    path: str = "/api/v1/users/me",
+    posted: str | None = None,
+) -> Load:
+    """As many requests as come through on so many connections: GET, or POST if there is JSON to be `posted`.
+
+    Raises `WrkUnavailable` or `LoadFailed`.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise WrkUnavailable("wrk is not on this machine: apt-get install wrk")
     command = [program, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-    command += ["--latency", "--timeout", "5s", "--header", f"Authorization: Bearer {token}", server.url + path]
-    before = server.cpu_seconds()
-    output = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
-    used = server.cpu_seconds() - before
+    command += ["--latency", "--timeout", "5s", "--header", f"Authorization: Bearer {token}"]
+    with NamedTemporaryFile("w", suffix=".lua") as script:
+        if posted is not None:
+            script.write(POST.format(posted))
+            script.flush()
+            command += ["--script", script.name]
+        before = server.cpu_seconds()
+        output = subprocess.run(
+            [*command, server.url + path], capture_output=True, text=True, timeout=seconds + 30, check=True
+        ).stdout
+        used = server.cpu_seconds() - before
     if "Non-2xx" in output or "Socket errors" in output:
         raise LoadFailed(output)
     requests = int(_found(r"(\d+) requests in", output))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.deployment import hide_tools
+from tests.postgres_server import PostgresServer
 
 SECRET_KEY: Final = "a-key-that-only-the-benchmarks-use"
 PORTS: Final = range(20000, 32000)
@@ -84,6 +85,13 @@ def migrate(folder: Path, database_url: str) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
+
+
+def new_database(folder: Path, postgres: PostgresServer, name: str) -> str:
+    """The URL of a new database that is up to date."""
+    postgres.create_database(name)
+    migrate(folder, postgres.url(name))
+    return postgres.url(name)
 
 
 @contextmanager

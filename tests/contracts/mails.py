@@ -34,6 +34,8 @@ def a_mail(
         name=name,
         token=TOKEN if linked else None,
         other_email=None if linked else "countess@example.net",
+        subject="Hello" if letter is Letter.MESSAGE else None,
+        message="How are you?\nYours, Ada" if letter is Letter.MESSAGE else None,
     )
 
 

@@ -1,15 +1,20 @@
 """Items and kept answers, on SQLite, on PostgreSQL and in memory."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
+from application.items import BATCH, RemoveItemsOfUser
+from application.ports.persistence import Work
+from application.users import DeleteUser
 from domain.idempotency import AnswerAlreadyKept, Attempt, KeptAnswer
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort
 from domain.pages import PageRequest
 from domain.sessions import InvalidAccessToken
-from domain.users import User, UserId
+from domain.users import Actor, User, UserId
 from tests.contracts.stores import Store
 
 
@@ -34,6 +39,25 @@ async def test_an_item_is_read_as_it_was_added(store: Store) -> None:
     assert await store.reads.item(added.id) == added
     async with store.begin() as work:
         assert await work.items.get(added.id) == added
+
+
+async def test_many_items_are_added_as_one_is(store: Store) -> None:
+    ada = await store.has()
+    async with store.begin() as work:
+        added = await work.items.add_all([an_item(store, ada, f"{n}", "Zo\u00eb") for n in range(600)])
+    assert [item.title for item in added] == [f"{n}" for n in range(600)]
+    assert len({item.id for item in added}) == 600
+    assert await store.reads.item(added[-1].id) == added[-1]
+    assert len(await all_titles(store, ada, ItemSort.OLDEST, "599", "zo\u00eb")) == 1
+
+
+async def test_nobody_who_is_gone_gets_many_items(store: Store) -> None:
+    ada = await store.has()
+    async with store.begin() as work:
+        await work.users.delete(ada.id)
+    with pytest.raises(InvalidAccessToken):
+        async with store.begin() as work:
+            await work.items.add_all([an_item(store, ada)])
 
 
 async def test_there_is_no_item_that_was_not_added(store: Store) -> None:
@@ -102,6 +126,29 @@ async def test_the_items_of_a_user_go_in_batches(store: Store) -> None:
             removed.append(await work.items.delete_owned_by(ada.id, limit=3))
     assert removed == [3, 2, 0]
     assert len(await all_titles(store, bob)) == 1
+
+
+async def test_any_number_of_items_of_a_deleted_user_goes_in_several_transactions(store: Store) -> None:
+    ada, bob = await store.has(is_superuser=True), await store.has("bob@example.org")
+    async with store.begin() as work:
+        for owner, count in ((ada, 1), (bob, 2 * BATCH + 1)):
+            for _ in range(count):
+                await work.items.add(an_item(store, owner))
+    await DeleteUser(store.begin)(Actor(ada, "session-1"), bob.id)
+    (job,) = await store.jobs.claim("a worker", limit=10, lease=timedelta(minutes=1))
+    left: list[int | None] = []
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[Work]:
+        left.append((await store.reads.items(bob.id, PageRequest(), sort=ItemSort.NEWEST, words=())).total)
+        async with store.begin() as work:
+            yield work
+
+    await RemoveItemsOfUser(begin)(job)
+
+    assert (job.kind, left) == ("remove_items_of_user", [2 * BATCH + 1, BATCH + 1, 1])
+    assert (await store.reads.items(bob.id, PageRequest(), sort=ItemSort.NEWEST, words=())).total == 0
+    assert len(await all_titles(store, ada)) == 1
 
 
 @pytest.mark.parametrize("sort", ItemSort)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.clock import request_id
-from application.ports.jobs import LeaseLost, NewJob
+from application.ports.jobs import RUN_TASK, LeaseLost, NewJob
 from tests.contracts.queueing import LEASE, SAYINGS, added_and_claimed, claim, claim_one, records, the_record
 from tests.contracts.stores import Store
 
@@ -38,6 +38,17 @@ class TestClaiming:
             await store.jobs.add(NewJob("work"))
 
         assert [len(await claim(store, limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+    async def test_what_may_last_is_counted_apart(self, store: Store) -> None:
+        for kind in ("work", RUN_TASK) * 3:
+            await store.jobs.add(NewJob(kind))
+
+        claimed = [await store.jobs.claim("w", limit=n, lasting=m, lease=LEASE) for n, m in ((1, 2), (0, 0), (2, 0))]
+
+        kinds = [sorted(job.kind for job in jobs) for jobs in claimed]
+        assert kinds == [[RUN_TASK, RUN_TASK, "work"], [], ["work", "work"]]
+        assert await store.jobs.claim("w", limit=5, lasting=0, lease=LEASE) == []
+        assert [job.kind for job in await claim(store)] == [RUN_TASK]
 
     async def test_what_is_longest_due_is_taken_first(self, store: Store) -> None:
         for delay in (30, 10, 20, 0):

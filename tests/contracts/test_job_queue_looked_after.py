@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports.jobs import LeaseLost, NewJob
+from application.ports.clock import request_id
+from application.ports.jobs import LeaseLost, NewJob, QueueFigures
 from tests.contracts.queueing import LEASE, SAYINGS, added_and_claimed, claim, claim_one, records, the_record
 from tests.contracts.stores import Store
 
@@ -84,7 +85,7 @@ class TestLookingAfter:
     async def test_the_figures_of_an_empty_queue_are_zero(self, store: Store) -> None:
         figures = await store.jobs.figures()
 
-        assert (figures.depth, figures.age_seconds, figures.dead) == (0, 0, 0)
+        assert figures == QueueFigures(depth=0, age_seconds=0, dead=0, running=0, retrying=0)
 
     async def test_the_figures_count_what_could_be_done_now_and_since_when(self, store: Store) -> None:
         await store.jobs.add(NewJob("dead"))
@@ -97,6 +98,48 @@ class TestLookingAfter:
         figures = await store.jobs.figures()
 
         assert (figures.depth, round(figures.age_seconds / 60), figures.dead) == (2, 4, 1)
+
+    async def test_what_is_running_and_what_has_failed_is_counted_apart(self, store: Store) -> None:
+        for number in range(4):
+            await store.jobs.add(NewJob(f"work {number}"))
+        failed, lost, scheduled, running = await claim(store)
+        await store.jobs.put_back(failed, delay=timedelta(hours=1), error="not now")
+        await store.jobs.put_back(lost, delay=timedelta(hours=1), error=None)
+        await store.jobs.repeat(scheduled, delay=timedelta(hours=1))
+
+        figures = await store.jobs.figures()
+        assert (figures.depth, figures.running, figures.retrying, figures.dead) == (0, 1, 1, 0)
+
+        await store.let_pass(LEASE)
+        figures = await store.jobs.figures()
+        assert (figures.depth, figures.running, figures.retrying) == (1, 0, 1)
+        await claim_one(store)
+        assert (await store.jobs.figures()).running == 1
+        assert running.kind == "work 3"
+
+    async def test_one_job_is_shown_with_what_it_is_about_and_not_what_that_says(self, store: Store) -> None:
+        reset = request_id.set("mine.1")
+        await store.jobs.add(NewJob("work", {"user_id": 1, "email": "ada@example.org"}, delay=timedelta(minutes=2)))
+        request_id.reset(reset)
+        job_id = (await the_record(store)).id
+
+        waiting = await store.jobs.find(job_id)
+        await store.let_pass(timedelta(minutes=5))
+        due = await store.jobs.find(job_id)
+        job = await claim_one(store)
+        running = await store.jobs.find(job_id)
+        await store.jobs.bury(job, error="no such address")
+        dead = await store.jobs.find(job_id)
+
+        assert waiting is not None and due is not None and running is not None and dead is not None
+        assert (waiting.request_id, list(waiting.payload_keys)) == ("mine.1", ["user_id", "email"])
+        assert "ada" not in repr(waiting)
+        assert [one.record.state for one in (waiting, due, running, dead)] == ["waiting", "waiting", "running", "dead"]
+        assert [round((one.due_in_seconds or 0) / 60) for one in (waiting, due, running)] == [2, -3, 1]
+        assert dead.due_in_seconds is None
+        assert [one.owner for one in (due, running, dead)] == [None, "a worker", None]
+        assert (dead.record.kind, dead.record.attempt, dead.record.error) == ("work", 1, "no such address")
+        assert await store.jobs.find("unheard-of") is None
 
     async def test_a_job_under_way_counts_again_once_its_lease_ran_out(self, store: Store) -> None:
         await added_and_claimed(store)

@@ -165,3 +165,29 @@ def test_starting_up_loads_neither_the_template_engine_nor_the_smtp_client() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def a_message(subject: str, message: str) -> Mail:
+    to = Email("ada@example.org")
+    return Mail(id="1", letter=Letter.MESSAGE, to=to, name=None, subject=subject, message=message)
+
+
+def test_a_message_comes_word_for_word_in_text_and_in_html() -> None:
+    message = parsed(as_bytes(WRITER.write(a_message("Wichtig: <b>Ω</b>", "Dear Ada,\r\n\r\n\t1 < 2 & 3\nx\x1b[31m"))))
+
+    assert message["Subject"] == "Wichtig: <b>Ω</b>"
+    assert part(message, "plain").startswith("Dear Ada,\n\n\t1 < 2 & 3\nx[31m\n\n-- \nPortico")
+    html = part(message, "html")
+    assert "Dear Ada,<br>\n<br>\n\t1 &lt; 2 &amp; 3<br>\nx[31m</p>" in html
+    assert "Wichtig: &lt;b&gt;Ω&lt;/b&gt;</h1>" in html
+    assert "Hello" not in part(message, "plain") + html
+
+
+@given(subject=hostile, body=hostile)
+def test_no_subject_and_no_message_can_add_a_header_an_address_or_markup(subject: str, body: str) -> None:
+    message = parsed(as_bytes(WRITER.write(a_message(subject, body + "<script>"))))
+
+    assert message.keys() == HEADERS
+    assert [address.addr_spec for address in message["To"].addresses] == ["ada@example.org"]
+    assert [one.get_content_type() for one in message.iter_parts()] == ["text/plain", "text/html"]
+    assert "<script" not in part(message, "html")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from adapters.persistence.jobs import ANY_DUE
 from adapters.persistence.migrate import migrate
 from adapters.persistence.postgres import DIALECT, POOL_SIZE, PostgresDatabase
 from adapters.persistence.statements import Statement, prepare
+from adapters.persistence.work import PING
 from application.ports.jobs import NewJob
 from domain.errors import Unavailable
 from domain.users import User
@@ -216,6 +218,47 @@ class TestConnections:
         assert database.connections()["used"] == 0
         assert sum(database.connections().values()) <= POOL_SIZE
 
+    async def test_connections_go_to_those_who_asked_first_and_not_to_those_who_just_come_by(
+        self, database: PostgresDatabase
+    ) -> None:
+        crowd = 20 * POOL_SIZE
+        served: list[int] = []
+
+        async def ask(number: int) -> None:
+            async with database.transaction():
+                served.append(number)
+
+        async with AsyncExitStack() as held:
+            for _ in range(POOL_SIZE - 1):
+                await held.enter_async_context(database.transaction())
+            async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+                for number in range(crowd):
+                    group.create_task(ask(number))
+                    await asyncio.sleep(0)  # some come at the very moment in which the connection is free
+
+        assert served == list(range(crowd))
+
+    async def test_of_four_times_as_many_as_there_are_connections_nobody_is_passed_over(
+        self, database: PostgresDatabase
+    ) -> None:
+        crowd, times = 4 * POOL_SIZE, 10
+        begun = most_before = 0
+
+        async def ask_again_and_again() -> None:
+            nonlocal begun, most_before
+            for _ in range(times):
+                before = begun
+                async with database.transaction() as transaction:
+                    begun += 1
+                    most_before = max(most_before, begun - before)
+                    await transaction.first(PING)
+
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*(ask_again_and_again() for _ in range(crowd)))
+
+        assert begun == crowd * times
+        assert most_before < 2 * crowd
+
     async def test_who_gets_no_connection_in_time_gives_up(
         self, database: PostgresDatabase, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -312,7 +355,8 @@ async def test_looking_for_due_jobs_takes_the_index(migrated_postgres_url: str) 
             "INSERT INTO jobs (id, kind, payload, created_at, due_at, attempt)"
             " SELECT n, 'work', '{}', 0, 4102444800000 + n, 0 FROM generate_series(1, 5000) AS n; ANALYZE jobs"
         )
-        plan = await connection.fetch("EXPLAIN " + prepare(ANY_DUE, DIALECT).sql, 1)
+        prepared = prepare(ANY_DUE, DIALECT)
+        plan = await connection.fetch(f"EXPLAIN {prepared.sql}", *prepared.bind({"lasting": 4}))
     finally:
         await connection.close()
 

@@ -29,6 +29,13 @@ class TestEverySecrets:
     def test_another_purpose_or_subject_has_another_secret(self, secrets: Secrets, other: tuple[str, str]) -> None:
         assert secrets.derived("mail", "7") != secrets.derived(*other)
 
+    def test_a_derived_secret_is_known_by_what_it_belongs_to(self, secrets: Secrets) -> None:
+        secret = secrets.derived("mail", "7")
+        assert secrets.is_derived(secret, "mail", "7")
+        assert not secrets.is_derived(secret, "mail", "8")
+        assert not secrets.is_derived(secret[:-1], "mail", "7")
+        assert not secrets.is_derived("\ud800é", "mail", "7")
+
     def test_a_hash_tells_secrets_apart_and_is_the_same_each_time(self, secrets: Secrets) -> None:
         assert secrets.hash("one") == secrets.hash("one") != secrets.hash("other")
 
@@ -46,6 +53,13 @@ class TestSystemSecrets:
         assert SystemSecrets(KEY).derived("mail", "7") == SystemSecrets(KEY).derived("mail", "7")
         assert SystemSecrets(KEY).derived("mail", "7") != SystemSecrets(b"j" * 32).derived("mail", "7")
 
+    def test_what_was_derived_from_a_previous_key_is_known_and_made_no_more(self) -> None:
+        before = SystemSecrets(KEY).derived("mail", "7")
+        now = SystemSecrets(b"j" * 32, [KEY])
+        assert now.is_derived(before, "mail", "7")
+        assert now.derived("mail", "7") != before
+        assert not SystemSecrets(b"j" * 32).is_derived(before, "mail", "7")
+
     @pytest.mark.parametrize("text", ["", "\0", "\ud800", "x" * 1_000_000], ids=["empty", "NUL", "surrogate", "long"])
     def test_any_text_has_a_hash_of_64_hexadecimal_digits(self, text: str) -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", SystemSecrets(KEY).hash(text))
@@ -53,6 +67,8 @@ class TestSystemSecrets:
     def test_a_short_key_is_refused(self) -> None:
         with pytest.raises(ValueError, match="32 bytes"):
             SystemSecrets(b"k" * 31)
+        with pytest.raises(ValueError, match="32 bytes"):
+            SystemSecrets(KEY, [b"k" * 31])
 
 
 def test_the_system_clock_goes_forward_in_utc() -> None:

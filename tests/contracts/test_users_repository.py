@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.ports.persistence import MOST_ACTIVITIES
 from domain.mailed_tokens import Purpose
 from domain.pages import PageRequest
-from domain.users import Email, EmailTaken, UserNotFound
+from domain.users import Email, EmailTaken, UserId, UserNotFound
 from tests.builders import a_user
-from tests.contracts.stores import Store
+from tests.contracts.stores import Store, opened, store_on
+from tests.fakes import SettableClock
 
 
 async def test_a_user_comes_back_as_it_was_stored(store: Store) -> None:
@@ -220,3 +222,47 @@ async def test_adding_leaves_the_id_on_the_entity_that_was_handed_in(store: Stor
         added = await work.users.add(user)
 
     assert added == await store.reads.user(added.id)
+
+
+async def test_activities_are_recorded_once_a_minute_for_as_many_as_there_are(store: Store) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    ages = (None, timedelta(minutes=1), timedelta(seconds=59), timedelta(seconds=-5))
+    users = [
+        await store.has(f"user{number}@example.org", last_active=None if age is None else noon - age)
+        for number, age in enumerate(ages)
+    ]
+    other = await store.has("other@example.org")
+
+    async with store.begin() as work:
+        await work.users.record_activities([*(user.id for user in users), UserId(4711)], noon)
+
+    found = [(await store.reads.user(user.id)).last_active for user in users]
+    assert found == [noon, noon, noon - timedelta(seconds=59), noon + timedelta(seconds=5)]
+    assert (await store.reads.user(other.id)).last_active is None
+    assert (await store.reads.user(users[0].id)).updated_at == users[0].updated_at
+
+
+async def test_activities_of_a_hundred_are_recorded_at_once(store: Store) -> None:
+    users = [await store.has(f"user{number}@example.org") for number in range(MOST_ACTIVITIES)]
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    async with store.begin() as work:
+        await work.users.record_activities([user.id for user in users], noon)
+
+    page = await store.reads.users(PageRequest(limit=100), words=[], is_active=None)
+    assert {user.last_active for user in page.items} == {noon}
+
+
+async def test_recording_activities_never_waits_for_who_is_just_being_changed(migrated_postgres_url: str) -> None:
+    """On PostgreSQL: SQLite has one writer at a time anyway."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    async with opened(migrated_postgres_url) as database:
+        store = store_on(database, SettableClock())
+        ada, bob = await store.has(), await store.has("bob@example.org")
+        async with store.begin() as changing:
+            await changing.users.get(ada.id)
+            async with asyncio.timeout(5), store.begin() as work:
+                await work.users.record_activities([ada.id, bob.id], noon)
+
+        assert (await store.reads.user(ada.id)).last_active is None
+        assert (await store.reads.user(bob.id)).last_active == noon

@@ -2,6 +2,7 @@
 
 from tests.fakes.images import PretendedImages
 from tests.fakes.jobs import InMemoryJobs
+from tests.fakes.partner import FakePartner
 from tests.fakes.parts import CountingThrottle, FakeTokens, RecordingMailer, SequentialSecrets, SettableClock
 from tests.fakes.passwords import FixedBreachedPasswords, PlainHasher, plain_hash
 from tests.fakes.persistence import InMemoryStore
@@ -9,6 +10,7 @@ from tests.fakes.storage import InMemoryBlobStore
 
 __all__ = [
     "CountingThrottle",
+    "FakePartner",
     "FakeTokens",
     "FixedBreachedPasswords",
     "InMemoryBlobStore",

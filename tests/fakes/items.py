@@ -23,6 +23,9 @@ class InMemoryItems:
         self.tables().items[added.id] = added
         return replace(added)
 
+    async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
+        return [await self.add(item) for item in items]
+
     async def get(self, item_id: int) -> Item:
         if item_id not in self.tables().items:
             raise ItemNotFound

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from application.ports.clock import request_id
-from application.ports.jobs import Job, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 from domain.errors import Unavailable
 
 
@@ -69,6 +69,14 @@ class InMemoryJobs:
         self._added.set()
         self._changed.set()
 
+    def hold(self, job: Job) -> None:
+        """What a transaction that holds the job asks. Raises `LeaseLost`."""
+        self._held(job)
+
+    def will_be_done(self, key: str) -> bool:
+        """Whether there is a job with that dedupe key which is not dead."""
+        return any(row.dedupe_key == key and row.state != "dead" for row in self._rows.values())
+
     async def settled(self) -> None:
         """Return when no job is being done, and none that is there could be done now."""
         async with asyncio.timeout(60):
@@ -76,10 +84,11 @@ class InMemoryJobs:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def claim(self, owner: str, *, limit: int, lease: timedelta) -> Sequence[Job]:
+    async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         self._must_be_available()
         self._added.clear()
-        due = self._due()[:limit]
+        due = [row for row in self._due() if row.kind != RUN_TASK][:limit]
+        due += [row for row in self._due() if row.kind == RUN_TASK][: limit if lasting is None else lasting]
         for row in due:
             row.state, row.owner, row.attempt = "running", owner, row.attempt + 1
             row.due_at = self._now() + lease.total_seconds()
@@ -134,12 +143,30 @@ class InMemoryJobs:
         self._must_be_available()
         due = self._due()
         age = self._now() - due[0].due_at if due else 0.0
-        return QueueFigures(len(due), age, sum(row.state == "dead" for row in self._rows.values()))
+        rows = self._rows.values()
+        return QueueFigures(
+            len(due),
+            age,
+            dead=sum(row.state == "dead" for row in rows),
+            running=sum(row.state == "running" and row.due_at > self._now() for row in rows),
+            retrying=sum(row.state == "waiting" and row.attempt > 0 for row in rows),
+        )
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
         self._must_be_available()
         rows = [row for row in self._rows.values() if state in (None, row.state)][:limit]
-        return [JobRecord(r.id, r.kind, r.state, r.attempt, r.error, self._now() - r.created_at) for r in rows]
+        return [self._record(row) for row in rows]
+
+    async def find(self, job_id: str) -> JobDetails | None:
+        self._must_be_available()
+        row = self._rows.get(job_id)
+        if row is None:
+            return None
+        due = None if row.state == "dead" else row.due_at - self._now()
+        return JobDetails(self._record(row), due, row.owner, row.request_id, list(_payload(row)))
+
+    def _record(self, row: _Row) -> JobRecord:
+        return JobRecord(row.id, row.kind, row.state, row.attempt, row.error, self._now() - row.created_at)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() + self._ahead

@@ -45,6 +45,9 @@ class SequentialSecrets:
     def derived(self, purpose: str, subject: str) -> str:
         return f"{purpose} for {subject}"
 
+    def is_derived(self, secret: str, purpose: str, subject: str) -> bool:
+        return secret == self.derived(purpose, subject)
+
     def hash(self, secret: str) -> str:
         return sha256(secret.encode()).hexdigest()
 

@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 
 from application.changes import change_of
 from application.ports.clock import Clock, request_id
-from application.ports.jobs import NewJob
+from application.ports.jobs import Job, NewJob
 from application.ports.persistence import (
     Answers,
     Blobs,
     Changes,
     Files,
+    Imports,
     Items,
     MailedTokens,
     ResumableUploads,
     Sessions,
+    Tasks,
     Thumbnails,
     Users,
     Work,
@@ -29,12 +31,14 @@ from domain.events import Event
 from domain.files import Claim, File, FileNotFound
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail, ThumbnailSize
+from domain.imports import Import
 from domain.items import Item, ItemNotFound, ItemSort
 from domain.mailed_tokens import MailedToken
 from domain.pages import Page, PageRequest
 from domain.resumable import ResumableUpload, UploadPart
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task, TaskNotFound
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.changes import InMemoryChanges, beyond, show
@@ -44,13 +48,15 @@ from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
 from tests.fakes.resumable import InMemoryResumableUploads, found_upload
+from tests.fakes.tasks import InMemoryImports, InMemoryTasks, page_of_tasks
 
 
 class InMemoryWork:
     """One `Work`: on copies, which take the place of what was there when it commits."""
 
-    def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime]) -> None:
+    def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime], queue: InMemoryJobs) -> None:
         self._tables: Tables | None = tables
+        self._queue = queue
         self.announced: list[Event] = []
         self.jobs: list[tuple[NewJob, str | None]] = []
         self.users: Users = InMemoryUsers(self.tables, clock)
@@ -65,6 +71,8 @@ class InMemoryWork:
         self.blobs: Blobs = InMemoryBlobs(self.tables)
         self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
         self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
+        self.tasks: Tasks = InMemoryTasks(self.tables, queue)
+        self.imports: Imports = InMemoryImports(self.tables)
 
     def tables(self) -> Tables:
         """Raises `RuntimeError` once the transaction has ended."""
@@ -82,6 +90,9 @@ class InMemoryWork:
 
     def write_down_changes(self) -> None:
         self._changes.write_down(self.shown)
+
+    async def hold(self, job: Job) -> None:
+        self._queue.hold(job)
 
     def end(self) -> None:
         self._tables = None
@@ -108,7 +119,7 @@ class InMemoryStore:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         await self._take_turns()
-        work = InMemoryWork(self._tables.copy(), self.clock, self.now)
+        work = InMemoryWork(self._tables.copy(), self.clock, self.now, self.jobs)
         token = transactions.holder.set(asyncio.current_task())
         try:
             yield work
@@ -243,6 +254,21 @@ class InMemoryStore:
     async def thumbnail(self, source: str, fits: ThumbnailSize) -> Thumbnail | None:
         await self._answer()
         return self._tables.thumbnails.get((source, fits))
+
+    async def task(self, task_id: str) -> Task:
+        await self._answer()
+        if task_id not in self._tables.tasks:
+            raise TaskNotFound
+        return replace(self._tables.tasks[task_id])
+
+    async def tasks(self, owner_id: int, request: PageRequest) -> Page[Task]:
+        await self._answer()
+        return page_of_tasks(self._tables, owner_id, request)
+
+    async def import_of(self, file_id: int) -> Import:
+        await self._answer()
+        state = self._tables.imports.get(file_id, Import(file_id=file_id))
+        return replace(state, errors=[*state.errors])
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()

@@ -1,6 +1,6 @@
 """The repositories of a transaction in memory. Entities are copied on their way in and out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
@@ -10,10 +10,12 @@ from application.ports.realtime import Change
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail
+from domain.imports import Import
 from domain.items import Item
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import RefreshToken, Session
+from domain.tasks import Task
 from domain.users import Email, EmailTaken, User, UserId, UserNotFound
 
 
@@ -37,9 +39,12 @@ class Tables:
     upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
     """By their source and the square that they fit."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    imports: dict[int, Import] = field(default_factory=dict)
     user_ids: Iterator[int] = field(default_factory=lambda: count(1))
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    task_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     change_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
@@ -57,9 +62,12 @@ class Tables:
             {key: replace(upload) for key, upload in self.uploads.items()},
             dict(self.upload_parts),
             dict(self.thumbnails),
+            {key: replace(task) for key, task in self.tasks.items()},
+            {key: replace(state, errors=[*state.errors]) for key, state in self.imports.items()},
             self.user_ids,
             self.item_ids,
             self.file_ids,
+            self.task_numbers,
             self.change_ids,
         )
 
@@ -111,6 +119,12 @@ class InMemoryUsers:
         user = self.tables().users.get(user_id)
         if user is not None and (user.last_active is None or user.last_active < at):
             user.last_active = at
+
+    async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
+        for user_id in user_ids:
+            user = self.tables().users.get(user_id)
+            if user is not None and not user.was_active_lately(at):
+                await self.record_activity(user_id, at)
 
     def _must_be_free(self, email: Email, *, but: int | None) -> None:
         if any(user.email == email and user.id != but for user in self.tables().users.values()):

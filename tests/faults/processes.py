@@ -114,21 +114,9 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
 @asynccontextmanager
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
-    with _reserved_port() as port:
+    with reserved_port() as port:
         async with serving_at(port, data, *arguments, **settings) as process:
             yield process
-
-
-@asynccontextmanager
-async def serving_at(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
-    """As `serving`, on the port of one that has ended."""
-    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
-        process.port = port
-        try:
-            await comes_true(lambda: is_up(process), START_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
-        yield process
 
 
 @asynccontextmanager
@@ -141,6 +129,18 @@ async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[P
 
 
 @asynccontextmanager
+async def serving_at(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """A server on this port, which `reserved_port` gave."""
+    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+        process.port = port
+        try:
+            await comes_true(lambda: is_up(process), START_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"not ready after {START_SECONDS:g} s: {process.errors[-2000:]}") from None
+        yield process
+
+
+@asynccontextmanager
 async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
     """A worker without a server; killed in the end if it still runs."""
     async with _started(data, "worker", settings=settings) as process:
@@ -148,14 +148,25 @@ async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
+async def working_hastily(data: Path, **settings: str) -> AsyncIterator[Process]:
+    """A worker without a server, whose lease is short; killed in the end if it still runs."""
+    async with _started(data, settings=settings, module="tests.faults.hasty_worker") as process:
+        yield process
+
+
+@asynccontextmanager
 async def _started(
-    data: Path, *arguments: str, settings: dict[str, str], within: tuple[str, ...] = ()
+    data: Path,
+    *arguments: str,
+    settings: dict[str, str],
+    within: tuple[str, ...] = (),
+    module: str = "entrypoints.cli",
 ) -> AsyncIterator[Process]:
     data.mkdir(parents=True, exist_ok=True)
     log = data / f"stderr-{secrets.token_hex(4)}"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(*within, sys.executable, "-m", "entrypoints.cli", *arguments),
+            *(*within, sys.executable, "-m", module, *arguments),
             env=environment(data, settings),
             cwd=data,
             stdin=asyncio.subprocess.DEVNULL,
@@ -176,7 +187,7 @@ async def _started(
 
 
 @contextmanager
-def _reserved_port() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
     """A port below those that outgoing connections take. It stays ours: nobody else who reserves one gets it."""
     while True:
         with socket.socket() as reservation:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.processes import command, mail_through
 from tests.mail_server import smtp_server
+from tests.partner_server import drops, gives, partner_server, says
 from tests.running_app import PASSWORD, bearer, run_app, settings_for
 
 ADA = "ada@example.org"
@@ -40,7 +41,7 @@ async def test_a_superuser_is_created_or_an_account_promoted(database: dict[str,
     [
         ((*superuser(ROOT), "--password-stdin"), "short\n", "8 to 100 characters"),
         (superuser(ROOT), "", "password"),
-        ((*superuser("not an address"), "--password-stdin"), f"{PASSWORD}\n", "address"),
+        ((*superuser("nix"), "--password-stdin"), f"{PASSWORD}\n", "--email: must be an email address, such as"),
     ],
 )
 async def test_a_superuser_who_can_not_be_is_refused_in_one_line(
@@ -65,6 +66,44 @@ async def test_check_says_what_is_wrong_with_the_database(postgres_url: str, dat
     assert after[:2] == (0, "database: ok\nstorage: ok\njobs: ok\n")
 
 
+async def test_check_finds_nothing_wrong_with_a_fresh_checkout(data: Path) -> None:
+    note = "ok (the schema is brought up to date when portico serve starts)"
+
+    by_itself = await command(data, "check")
+    by_hand = await command(data, "check", AUTO_MIGRATE="false")
+
+    assert by_itself[:2] == (0, f"database: {note}\nstorage: ok\njobs: {note}\n")
+    assert by_hand[0] == 1
+    assert "run portico migrate" in by_hand[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("postgresql://portico:hidden-password@localhost:1/portico", "ConnectionRefusedError"),
+        ("postgresql://portico:hidden-password@/portico?host={folder}", "FileNotFoundError"),
+        ("postgresql://portico:hidden-password@{server}/hidden-name?{query}", "InvalidCatalogNameError"),
+    ],
+)
+async def test_check_says_that_it_is_the_database_and_what_to_look_at(
+    postgres_url: str, data: Path, url: str, kind: str
+) -> None:
+    server, _, query = postgres_url.partition("@")[2].partition("/")
+    wrong = url.format(folder=data, server=server, query=query.partition("?")[2])
+    if "hidden-name" in url:
+        wrong = wrong.replace("portico:hidden-password@", "postgres@")
+
+    status, output, errors = await command(data, "check", DATABASE_URL=wrong)
+
+    said = dict(line.split(": ", 1) for line in output.splitlines())
+    assert status == 1
+    assert said["database"].startswith(f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says")
+    assert said["jobs"].startswith("the job queue is kept in the database")
+    assert said["storage"] == "ok"
+    assert "hidden" not in output
+    assert "hidden-password" not in errors
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_check_asks_every_part_that_is_named(database: dict[str, str], data: Path) -> None:
     nobody = f"unix://{data}/nobody.sock"
@@ -79,6 +118,21 @@ async def test_check_asks_every_part_that_is_named(database: dict[str, str], dat
     said = dict(line.split(": ", 1) for line in unwell[1].splitlines())
     assert {part for part, state in said.items() if state != "ok"} == {"redis", "mail"}
     assert "Traceback" not in unwell[2]
+
+
+async def test_check_asks_the_partner_too(data: Path) -> None:
+    said = []
+    async with partner_server() as partner:
+        for act in (gives({}), says(401), drops):
+            partner.acts["/data"] = [act]
+            status, output, _ = await command(data, "check", EXTERNAL_API_URL=partner.url)
+            said.append((status, output.splitlines()[-1]))
+
+    assert said == [
+        (0, "partner: ok"),
+        (1, "partner: answers with status 401 at EXTERNAL_API_URL/data"),
+        (1, "partner: gives no JSON at EXTERNAL_API_URL/data: look whether it runs there"),
+    ]
 
 
 async def test_a_wrong_setting_has_one_line_and_its_value_is_not_printed(data: Path) -> None:
@@ -107,3 +161,32 @@ async def test_the_openapi_document_is_printed(data: Path) -> None:
     assert (status, errors) == (0, "")
     assert json.loads(output)["openapi"].startswith("3.")
     assert "/api/v1/users/" in json.loads(output)["paths"]
+
+
+async def test_the_background_work_is_looked_after_from_the_command_line(database: dict[str, str], data: Path) -> None:
+    named = {"database_url": url} if (url := database.get("DATABASE_URL")) else {}
+    async with run_app(settings_for(data, **named), with_worker=False) as app:
+        await app.register(ADA)
+    listed = await command(data, "jobs", "list", **database)
+    head, line = listed[1].splitlines()
+    job_id, state, kind = line.split()[:3]
+
+    shown = await command(data, "jobs", "show", job_id, **database)
+    retried = await command(data, "jobs", "retry", job_id, **database)
+    cancelled = await command(data, "jobs", "cancel", job_id, **database)
+    gone = await command(data, "jobs", "show", job_id, **database)
+    nameless = await command(data, "jobs", "show", **database)
+
+    assert head.split() == ["ID", "STATE", "KIND", "ATTEMPTS", "AGE", "ERROR"]
+    assert (state, kind) == ("waiting", "mail_verification")
+    assert shown[0] == 0
+    assert "Attempts  [░░░░░░░░░░░░░░░░░░░░] 0 of 10\n" in shown[1]
+    assert "Payload   user_id (the values are not shown)\n" in shown[1]
+    assert ADA not in shown[1]
+    assert (retried[0], retried[2]) == (1, "There is no dead job of that id.\n")
+    assert cancelled == (0, "", "")
+    assert (gone[0], gone[1], gone[2]) == (1, "", "There is no job of that id.\n")
+    assert nameless[0] == 2
+    assert (await command(data, "jobs", "list", **database))[1].splitlines() == [
+        "ID  STATE  KIND  ATTEMPTS  AGE  ERROR"
+    ]

@@ -128,11 +128,11 @@ async def test_a_mail_refused_for_good_is_kept_dead_and_can_be_sent_again(databa
             await comes_to(portico, DEAD, 1)
 
             _, dead, _ = await command(data, "jobs", "list", "--state", "dead", **settings)
-            again = await command(data, "jobs", "retry", dead.split()[0], **settings)
+            again = await command(data, "jobs", "retry", dead.splitlines()[1].split()[0], **settings)
             await comes_to(portico, SENT, 1)
 
     assert "mail_verification" in dead
     assert "550" in dead
-    assert len(dead.splitlines()) == 1
+    assert len(dead.splitlines()) == 2
     assert again[0] == 0
     assert [mail.recipient for mail in mails.messages] == [ADA]

@@ -106,3 +106,26 @@ async def test_a_client_that_goes_away_leaves_nothing_half_done(database: dict[s
 
     assert sorted(mail.recipient for mail in mails.messages) == sorted(whole + halves)
     assert "Traceback" not in portico.errors
+
+
+async def test_who_is_connected_when_the_server_is_told_to_stop_gets_an_answer(
+    database: dict[str, str], data: Path
+) -> None:
+    """New connections, which sent nothing yet, and one that has had an answer before."""
+    ask = b"GET /health/live HTTP/1.1\r\nHost: portico\r\n\r\n"
+    async with serving(data, **database) as portico:
+        connections = [await asyncio.open_connection("127.0.0.1", portico.port) for _ in range(5)]
+        reader, writer = connections[0]
+        writer.write(ask)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"}")
+        portico.terminate()
+        for _, writer in connections:
+            writer.write(ask)
+        answers = [await reader.read() for reader, _ in connections]
+        status = await portico.exit_status()
+        for _, writer in connections:
+            writer.close()
+
+    assert status == 0
+    assert [answer.split(b"\r\n")[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * 5

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from dependency_injector.providers import Object
 
+from application.collecting import STAGED_GRACE
 from domain.pages import PageRequest
 from entrypoints.container import Container
 from entrypoints.settings import Settings
@@ -81,7 +82,7 @@ class TestKilled:
         files = (await container.reads().files(user_id, PageRequest())).items
         for file in files:
             assert on_disk(data)[file.sha256] == file.size == len(CONTENT)
-        clock.moment = datetime.now(UTC) + timedelta(hours=25)
+        clock.moment = datetime.now(UTC) + STAGED_GRACE + timedelta(hours=1)
         await container.job_handlers()["sweep_blobs"](a_job())
         assert on_disk(data) == {file.sha256: file.size for file in files}
         for file in files:

@@ -27,7 +27,7 @@ def text_of(mail: EmailMessage) -> str:
 
 async def work_done(app: RunningApp) -> None:
     """Return once all that was written down to be done in the background has been done."""
-    queue = app.container.job_queue()
+    queue, schedules = app.container.job_queue(), app.container.schedules()
     async with asyncio.timeout(DEADLINE):
-        while [job for job in await queue.list_jobs(state=None, limit=100) if not job.kind.startswith("sweep_")]:  # noqa: ASYNC110 - jobs
+        while [job for job in await queue.list_jobs(state=None, limit=100) if job.kind not in schedules]:  # noqa: ASYNC110 - jobs
             await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ import pytest
 from application.ports.realtime import Change, Person
 from domain.files import File, FileId
 from domain.items import Item, ItemId
+from domain.tasks import Task, TaskId, TaskKind
 from domain.users import Email, User, UserId
 from entrypoints.http.asyncapi import document_of
 from entrypoints.http.realtime_messages import RECEIVED, SENT
@@ -38,6 +39,7 @@ def words() -> list[str]:
     things: dict[str, Any] = {"owner_id": UserId(7), "created_at": now}
     shown = Shown("/api/v1")
     item = shown(Item(id=ItemId(1), title="Milk", updated_at=now, **things))
+    task = shown(Task(id=TaskId("t1"), kind=TaskKind.EXPORT_ACCOUNT, result={"file_id": 1}, **things))
     file = shown(
         File(id=FileId(1), filename="a.pdf", content_type="application/pdf", size=1, sha256="0" * 64, **things)
     )
@@ -55,6 +57,7 @@ def words() -> list[str]:
         said.change(Change(44, 7, "items", "item.deleted", '{"id": 1}')),
         said.change(Change(45, 7, "files", "file.created", file)),
         said.change(Change(46, 7, "files", "file.deleted", '{"id": 1}')),
+        said.change(Change(47, 7, "tasks", "task.updated", task)),
         error("unknown_action", "There is no such action"),
     ]
 

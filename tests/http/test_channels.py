@@ -84,6 +84,28 @@ async def test_every_file_of_ones_own_is_told_as_the_api_shows_it(
     ]
 
 
+async def test_a_task_of_ones_own_is_told_until_its_end_as_the_api_shows_it(
+    portico: Process, http: httpx2.AsyncClient, ada: Account
+) -> None:
+    csv = {"file": ("items.csv", b"title,description\nMilk,\nBread,\n", "text/csv")}
+    file = (await http.post("/files/upload", files=csv, headers=ada.headers)).json()
+    async with greeted(portico, ada) as client:
+        await client.subscribe("tasks")
+        await client.subscribe("items")
+        started = {"kind": "import_items", "params": {"file_id": file["id"]}}
+        task_id = (await http.post("/tasks/start", json=started, headers=ada.headers)).json()["task_id"]
+        told = [await client.next()]
+        while told[-1]["event"] != "task.updated" or told[-1]["data"]["status"] != "completed":
+            told.append(await client.next())
+        task = (await http.get(f"/tasks/{task_id}", headers=ada.headers)).json()
+
+    assert [event["data"]["title"] for event in told if event["channel"] == "items"] == ["Milk", "Bread"]
+    updates = [event for event in told if event["channel"] == "tasks"]
+    assert {event["event"] for event in updates} == {"task.updated"}
+    assert (updates[0]["data"]["status"], updates[-1]["data"]) == ("started", task)
+    assert [event["id"] for event in told] == sorted({event["id"] for event in told})
+
+
 async def test_nobody_hears_of_what_is_not_theirs(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
     grace = await account(http, "grace")
     async with greeted(portico, ada) as hers, greeted(portico, grace) as other:

@@ -149,6 +149,7 @@ async def test_metrics_count_by_route_and_never_by_path(app: RunningApp) -> None
         "portico_http_requests_in_flight",
         "portico_job_queue_depth",
         "portico_job_queue_age_seconds",
+        "portico_jobs_dead",
         "portico_websocket_connections",
         'portico_database_connections{state="idle"}',
     ):

@@ -1,5 +1,6 @@
 """An error is the same thing whoever raised it, in whichever form it is asked for, and from wherever."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -84,6 +85,7 @@ async def test_each_error_has_the_one_body_and_all_the_headers(troubled: Running
     assert (response.status_code, body["code"], body["success"]) == (status, code, False)
     assert body.keys() - {"errors"} == {"success", "message", "code", "path", "request_id"}
     assert ("errors" in body) == (status == 422)
+    assert response.content == json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     assert body["path"] == response.request.url.path
     assert body["request_id"] == response.headers["X-Request-ID"] == "mine"
     assert response.headers["Content-Type"] == "application/json"

@@ -1,5 +1,6 @@
 """Health, metrics and public keys, as those who run Portico see them."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,29 @@ async def test_requests_jobs_and_mails_are_counted_under_their_names(app: Runnin
     assert sample(text, "portico_mails_total", outcome="sent") == 1
     assert sample(text, "portico_job_queue_depth") == 0
     assert sample(text, "portico_job_queue_age_seconds") == 0
+    assert sample(text, "portico_jobs_running") == 0
+    assert sample(text, "portico_jobs_retrying") == 0
+    assert sample(text, "portico_jobs_dead") == 0
     assert sample(text, "portico_websocket_connections") == 0
     assert sample(text, "portico_database_connections", state="used") is not None
     assert sample(text, "portico_database_connections", state="idle") is not None
+
+
+async def test_what_separate_workers_do_shows_in_the_queues_figures(start_app: StartApp) -> None:
+    app = await start_app(with_worker=False)
+    queue = app.container.job_queue()
+    for _ in range(3):
+        await app.register()
+    running, failing, dying = await queue.claim("another process", limit=3, lease=timedelta(minutes=1))
+    await queue.put_back(failing, delay=timedelta(hours=1), error="not now")
+    await queue.bury(dying, error="never")
+    await app.register()
+
+    text = (await app.at_root.get("/metrics")).text
+
+    for name in ("job_queue_depth", "jobs_running", "jobs_retrying", "jobs_dead"):
+        assert sample(text, f"portico_{name}") == 1, name
+    assert running.kind == "mail_verification"
 
 
 async def test_a_method_or_path_of_ones_own_makes_no_new_series(app: RunningApp) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.processes import command, serving
+from tests.partner_server import partner_server
 from tests.running_app import PASSWORD
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,11 @@ SUPERUSER = "root@example.org"
 
 async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with serving(data, MAIL_BACKEND="file") as portico, portico.client() as client:
+    async with (
+        partner_server() as partner,
+        serving(data, MAIL_BACKEND="file", EXTERNAL_API_URL=partner.url) as portico,
+        portico.client() as client,
+    ):
         created = await command(
             data, "create-superuser", "--email", SUPERUSER, "--password-stdin", stdin=f"{PASSWORD}\n"
         )

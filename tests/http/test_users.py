@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
-from tests.running_app import PASSWORD, RunningApp, bearer
+from tests.running_app import PASSWORD, RunningApp, bearer, run_app, settings_for
 
 ADA = "ada@example.org"
 NEW_PASSWORD = "Better-Horse-43"
@@ -212,6 +213,36 @@ async def test_a_ping_moves_last_active_in_the_background(app: RunningApp) -> No
     assert seen[1].endswith("Z")
     missing = await app.http.post("/users/999999/ping", headers=root)
     assert outcome(missing) == (404, "user_not_found")
+
+
+async def test_using_the_api_moves_last_active_for_all_who_do(start_app: StartApp) -> None:
+    one, other = await start_app(with_worker=False), await start_app(with_worker=False)
+    _, ada = await one.user(ADA)
+    bob, _ = await one.user("bob@example.org")
+    _, root = await one.superuser()
+
+    for app in (one, other):
+        response = await app.http.get("/users/me", headers=ada)
+        assert response.json()["last_active"] is None
+    for app in (one, other):  # as every few seconds, and at the end
+        await app.container.activity().write()
+
+    seen = [(await app.http.get("/users/me", headers=ada)).json() for app in (one, other)]
+    assert seen[0] == seen[1]
+    assert seen[0]["created_at"] < seen[0]["last_active"]
+    assert seen[0]["updated_at"] == seen[0]["created_at"]
+    assert (await one.http.get(f"/users/{bob['id']}", headers=root)).json()["last_active"] is None
+
+
+async def test_who_was_active_is_written_down_before_the_app_ends(
+    database_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path / "data", **database_settings)
+    async with run_app(settings, with_worker=False) as app:
+        _, ada = await app.user(ADA)
+        await app.http.get("/users/me", headers=ada)
+    async with run_app(settings, with_worker=False) as app:
+        assert (await app.http.get("/users/me", headers=ada)).json()["last_active"] is not None
 
 
 async def test_a_call_that_needs_somebody_says_so(app: RunningApp) -> None:

@@ -23,6 +23,7 @@ def container(tmp_path: Path, **settings: Any) -> Any:
         {},
         {"environment": "test", "mail_backend": "file", "rate_limits_enabled": False},
         {"database_url": "postgresql://localhost/portico", "redis_url": "redis://localhost:6379/0"},
+        {"external_api_url": "https://partner.example"},
         PRODUCTION,
         {**PRODUCTION, "storage_backend": "s3", "s3_bucket": "portico-files"},
         {**PRODUCTION, "mail_backend": "file", "database_url": "sqlite:///portico.db"},

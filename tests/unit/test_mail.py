@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,7 @@ async def test_each_letter_is_sent_by_some_reaction(world: World) -> None:
     ada = await world.has(is_verified=False)
     for number, kind in enumerate(world.handlers):
         if kind.startswith("mail_"):
-            job = a_job(kind, job_id=str(number), user_id=ada.id, email=ada.email, old_email=ada.email, new_email=NEW)
+            about: dict[str, Any] = {"user_id": ada.id, "email": ada.email, "old_email": ada.email, "new_email": NEW}
+            job = a_job(kind, job_id=str(number), **about, subject="Hello", message="How are you?")
             await handler(world, kind)(job)
     assert {mail.letter for mail in world.mailer.sent} == set(Letter)

@@ -7,6 +7,10 @@ import pytest
 from entrypoints.settings import Settings, WrongSettings, read_settings
 
 API_PATH = "must start with a slash and not end with one, such as /api/v1"
+POSTGRES = (
+    "must look like postgresql://user:password@host:5432/database, "
+    "with % and two hex digits for special characters in the password"
+)
 PLAIN_ADDRESS = "must be an address without spaces, ? and #: paths are added to it"
 
 
@@ -36,6 +40,40 @@ def test_nothing_needs_to_be_set() -> None:
         ),
         ("BACKEND_CORS_ORIGINS", "x", 'BACKEND_CORS_ORIGINS: must be a list written as JSON, such as ["a", "b"]'),
         ("PUBLIC_URL", "example.org", "PUBLIC_URL: must be an address that starts with http:// or https://"),
+        *(
+            ("DATABASE_URL", url, f"DATABASE_URL: {POSTGRES}")
+            for url in (
+                "postgresql://",
+                "postgres://localhost",
+                "postgresql://localhost/",
+                "postgresql:///",
+                "postgresql://portico:short-and-secret@localhost",
+                "postgresql://portico:short-and-secret#1@localhost/portico",
+                "postgresql://portico:short-and-secret/1@localhost/portico",
+                "postgresql://portico:short-and-secret@1@localhost/portico",
+                "postgresql://portico@localhost:port/portico",
+                "postgresql://portico@localhost:70000/portico",
+                "postgresql://portico@[::1/portico",
+                "postgresql://local host/portico",
+                "postgresql://localhost/portico/more",
+            )
+        ),
+        ("DATABASE_URL", "sqlite:///", "DATABASE_URL: must name a file, such as sqlite:////var/lib/portico/portico.db"),
+        ("PUBLIC_URL", "https://:8000", "PUBLIC_URL: must name a host, and a port from 1 to 65535 if any"),
+        ("EXTERNAL_API_URL", "ftp://x", "EXTERNAL_API_URL: must be an address that starts with http:// or https://"),
+        ("EXTERNAL_API_URL", "http://x?a=b", f"EXTERNAL_API_URL: {PLAIN_ADDRESS}"),
+        ("EXTERNAL_API_URL", "http://x:70000", "EXTERNAL_API_URL: must name a host, and a port from 1 to 65535 if any"),
+        ("EXTERNAL_API_URL", "http://[x", "EXTERNAL_API_URL: must name a host, and a port from 1 to 65535 if any"),
+        (
+            "EXTERNAL_API_TIMEOUT_SECONDS",
+            "0",
+            "EXTERNAL_API_TIMEOUT_SECONDS: input should be greater than 0",
+        ),
+        (
+            "EXTERNAL_API_CONCURRENCY",
+            "0",
+            "EXTERNAL_API_CONCURRENCY: input should be greater than or equal to 1",
+        ),
         ("DATABASE_URL", "mysql://x", "DATABASE_URL: must start with postgresql:// or sqlite:///"),
         ("MAIL_BACKEND", "pigeon", "MAIL_BACKEND: input should be 'console', 'file' or 'smtp'"),
         ("ALGORITHM", "ES256", "JWT_PRIVATE_KEY_FILE: is missing; ES256 needs a private key in PEM format"),
@@ -142,3 +180,22 @@ def test_a_file_in_the_working_directory_is_read(tmp_path: Path) -> None:
     settings = read_settings()
 
     assert (settings.project_name, settings.backend_cors_origins) == ("Arcade", ["https://arcade.example"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://localhost/portico",
+        "postgresql://portico:p%40ss%2Fword@db.example.com:5432/portico?sslmode=require",
+        "postgresql://postgres@/portico?host=/run/postgresql",
+        "postgresql:///portico?host=/run/postgresql&port=5433",
+        "postgresql://localhost?dbname=portico",
+        "postgresql://a:5432,b:5433/portico?target_session_attrs=read-write",
+        "postgresql://[::1]:5432/portico",
+        "sqlite:///portico.db",
+        "sqlite:////var/lib/portico.db",
+    ],
+)
+def test_a_database_that_is_named_rightly_is_taken_as_it_is(url: str) -> None:
+    assert Settings(_env_file=None, database_url=url).database == url
+    assert Settings(_env_file=None, database_url=url.replace("postgresql:", "postgres:", 1)).database == url

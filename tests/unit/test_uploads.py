@@ -1,13 +1,14 @@
 """Storing files: at whichever step it ends, nothing is half there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
-from application.collecting import CLAIM_GRACE, STAGED_GRACE
+from application.collecting import CLAIM_GRACE, STAGED_GRACE, CollectBlob
 from application.ports.persistence import Work
 from application.ports.storage import Staged, StorageFull
 from application.uploads import Draft, KeepDrafts, KeepStaged, Upload
@@ -198,11 +199,13 @@ class TestInterrupted:
         assert world.store.announced == [ContentAbandoned(sha256(b"tea").hexdigest())]
         assert await nothing_is_left(world, ada)
 
-    async def test_bytes_that_cannot_be_kept_are_nobodys(self, world: World) -> None:
+    async def test_bytes_that_cannot_be_kept_are_swept_with_what_was_kept_beside_them(self, world: World) -> None:
         ada = await an_actor(world)
         gone = Draft("tea", "text/plain", Staged("never", sha256(b"tea").hexdigest(), 3))
         with pytest.raises(Exception, match="no longer there"):
             await world.keep_drafts(ada.user.id, [await self.draft(world, b"milk"), gone])
+        assert not world.blob_store.staged
+        await self.sweep_later(world)
         assert await nothing_is_left(world, ada)
 
     async def test_without_the_database_the_claim_stays_and_the_sweep_collects(self, world: World) -> None:
@@ -217,9 +220,53 @@ class TestInterrupted:
             await world.keep_drafts(ada.user.id, [draft], keep)
         world.store.available = True
         assert world.store.claims
+        await self.sweep_later(world)
+        assert await nothing_is_left(world, ada)
+
+    async def test_a_step_of_the_store_is_not_left_half_done(self, world: World) -> None:
+        ada = await an_actor(world)
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        class Slow(InMemoryBlobStore):
+            async def keep(self, staged: Staged) -> None:
+                await super().keep(staged)
+                begun.set()
+                await end.wait()
+
+            async def delete(self, sha256: str) -> None:
+                begun.set()
+                await end.wait()
+                await super().delete(sha256)
+
+        slow = Slow(world.clock, staged=world.blob_store.staged, blobs=world.blob_store.blobs)
+        keep_staged = KeepStaged(world.store.begin, slow, world.secrets, world.clock)
+        keep_drafts = KeepDrafts(keep_staged, world.clock, QUOTA_BYTES)
+        collect = CollectBlob(world.store.begin, slow, world.clock)
+
+        async def leave(work: Coroutine[Any, Any, object]) -> None:
+            """Go away in the middle of the step, and come back when it is done."""
+            doing = asyncio.create_task(work)
+            await begun.wait()
+            doing.cancel()
+            await asyncio.sleep(0)
+            assert not doing.done()
+            end.set()
+            with pytest.raises(asyncio.CancelledError):
+                await doing
+            begun.clear()
+            end.clear()
+
+        await leave(keep_drafts(ada.user.id, [await self.draft(world)]))
+        assert slow.blobs
+        world.clock.advance(CLAIM_GRACE + timedelta(seconds=1))
+        await leave(collect(a_job(sha256=sha256(b"tea").hexdigest())))
+        assert not slow.blobs
+        await self.sweep_later(world)
+        assert await nothing_is_left(world, ada)
+
+    async def sweep_later(self, world: World) -> None:
         world.clock.advance(CLAIM_GRACE + timedelta(seconds=1))
         await world.handlers["sweep_blobs"](a_job())
-        assert await nothing_is_left(world, ada)
 
     async def test_an_upload_that_was_taken_for_dead_fails(self, world: World) -> None:
         ada = await an_actor(world)

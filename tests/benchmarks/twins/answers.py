@@ -1,15 +1,15 @@
-"""What both hand-written twins share: the bearer token, and the answer."""
+"""What both hand-written twins share: the bearer token, and the answers."""
 
 import os
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 KEY: Final = OctKey.import_key(os.environ["SECRET_KEY"])
 CLAIMS: Final = jwt.JWTClaimsRegistry(
@@ -17,11 +17,6 @@ CLAIMS: Final = jwt.JWTClaimsRegistry(
     aud={"essential": True, "value": "portico"},
     exp={"essential": True},
 )
-COLUMNS: Final = (
-    "users.id, users.email, users.full_name, users.is_active, users.is_verified, users.is_superuser,"
-    " users.created_at, users.updated_at, users.last_active, sessions.expires_at"
-)
-JOINED: Final = f"SELECT {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = "
 
 bearer = HTTPBearer()
 
@@ -36,6 +31,42 @@ class User(BaseModel):
     created_at: datetime
     updated_at: datetime
     last_active: datetime | None
+
+
+class Item(BaseModel):
+    id: int
+    title: str
+    description: str | None
+    owner_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ItemPage(BaseModel):
+    items: list[Item]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class NewItem(BaseModel):
+    title: Annotated[str, Field(min_length=1, max_length=255)]
+    description: Annotated[str | None, Field(max_length=10_000)] = None
+
+
+Skip = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+def page_of(items: list[Item], total: int, skip: int, limit: int) -> ItemPage:
+    return ItemPage(items=items, total=total, page=skip // limit + 1, size=limit, pages=-(-total // limit))
+
+
+def search_of(body: NewItem) -> str:
+    """What a search looks at."""
+    return f"{body.title} {body.description or ''}".casefold()
 
 
 async def session_of(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> str:

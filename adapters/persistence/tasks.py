@@ -1,0 +1,157 @@
+"""Tasks in the database."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlmodel import col
+
+from adapters.persistence.database import Database, Transaction
+from adapters.persistence.rows import JobRow, TaskRow, UserRow
+from adapters.persistence.statements import Row, Statement
+from domain.pages import Page, PageRequest
+from domain.sessions import InvalidAccessToken
+from domain.tasks import Task, TaskId, TaskKind, TaskNotFound, TaskStatus
+
+ADDED: Final = ("id", "owner_id", "kind", "params", "created_at")
+CHANGING: Final = ("status", "progress", "message", "result", "error", "attempts", "started_at", "finished_at")
+WRITTEN: Final = (*ADDED, *CHANGING)
+"""The columns that the entity's fields of the same names are kept in, but for its number."""
+
+TABLE: Final = TaskRow.__table__  # type: ignore[attr-defined]
+COLUMNS: Final = tuple(TABLE.c[name] for name in ("number", *WRITTEN))
+"""What `task_of` wants, in its order."""
+
+# One statement adds the task and holds its owner: whoever deletes the account waits, or was first and nothing is added.
+ADD: Final = Statement(
+    insert(TaskRow)
+    .from_select(
+        WRITTEN,
+        select(*(bindparam(name, type_=TABLE.c[name].type) for name in WRITTEN))
+        .where(col(UserRow.id) == bindparam("owner_id"))
+        .with_for_update(read=True, key_share=True),
+    )
+    .returning(col(TaskRow.number))
+)
+_BY_ID: Final = select(*COLUMNS).where(col(TaskRow.id) == bindparam("task_id"))
+BY_ID: Final = Statement(_BY_ID)
+LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
+SAVE: Final = Statement(
+    update(TaskRow).where(col(TaskRow.id) == bindparam("task_id")).values({name: bindparam(name) for name in CHANGING})
+)
+FORSAKEN: Final = Statement(
+    select(col(TaskRow.id))
+    .where(col(TaskRow.finished_at).is_(None))
+    .where(
+        ~select(col(JobRow.id))
+        .where(col(JobRow.dedupe_key) == col(TaskRow.id), col(JobRow.due_at).is_not(None))
+        .exists()
+    )
+    .limit(bindparam("limit"))
+)
+DELETE_OWNED_BY: Final = Statement(
+    delete(TaskRow).where(
+        col(TaskRow.number).in_(
+            select(col(TaskRow.number)).where(col(TaskRow.owner_id) == bindparam("owner_id")).limit(bindparam("limit"))
+        )
+    )
+)
+SWEEP: Final = Statement(
+    delete(TaskRow).where(
+        col(TaskRow.number).in_(
+            select(col(TaskRow.number)).where(col(TaskRow.finished_at) <= bindparam("before")).limit(bindparam("limit"))
+        )
+    )
+)
+_OWNED: Final = col(TaskRow.owner_id) == bindparam("owner_id")
+_NEWEST: Final = select(*COLUMNS).where(_OWNED).order_by(col(TaskRow.number).desc()).limit(bindparam("limit"))
+AT_OFFSET: Final = Statement(_NEWEST.offset(bindparam("skip")))
+AFTER_KEY: Final = Statement(_NEWEST.where(col(TaskRow.number) < bindparam("after")))
+COUNT: Final = Statement(select(func.count()).select_from(TaskRow).where(_OWNED))
+
+
+def task_of(row: Row) -> Task:
+    """The task in a row of `COLUMNS`."""
+    (number, id_, owner_id, kind, params, created_at) = row[:6]
+    (status, progress, message, result, error, attempts, started_at, finished_at) = row[6:]
+    return Task(
+        id=id_,
+        number=number,
+        owner_id=owner_id,
+        kind=TaskKind(kind),
+        params=json.loads(params),
+        status=TaskStatus(status),
+        progress=progress,
+        message=message,
+        result=None if result is None else json.loads(result),
+        error=error,
+        attempts=attempts,
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+
+
+def _values(task: Task) -> dict[str, Any]:
+    values = {name: getattr(task, name) for name in WRITTEN}
+    return values | {
+        "kind": task.kind.value,
+        "status": task.status.value,
+        "params": json.dumps(task.params),
+        "result": None if task.result is None else json.dumps(task.result),
+    }
+
+
+class SqlTasks:
+    """Implements `Tasks`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def add(self, task: Task) -> Task:
+        row = await self._transaction.first(ADD, **_values(task))
+        if row is None:
+            raise InvalidAccessToken
+        task.number = row[0]
+        return task
+
+    async def get(self, task_id: str) -> Task:
+        row = await self._transaction.first(LOCK_BY_ID, task_id=task_id)
+        if row is None:
+            raise TaskNotFound
+        return task_of(row)
+
+    async def save(self, task: Task) -> None:
+        await self._transaction.run(SAVE, task_id=task.id, **_values(task))
+
+    async def forsaken(self, *, limit: int) -> Sequence[TaskId]:
+        return [TaskId(row[0]) for row in await self._transaction.all(FORSAKEN, limit=limit)]
+
+    async def delete_owned_by(self, user_id: int, *, limit: int) -> int:
+        return await self._transaction.run(DELETE_OWNED_BY, owner_id=user_id, limit=limit)
+
+    async def sweep(self, before: datetime, *, limit: int) -> int:
+        return await self._transaction.run(SWEEP, before=before, limit=limit)
+
+
+async def find_task(database: Database, task_id: str) -> Task:
+    """Raises `TaskNotFound`."""
+    row = await database.first(BY_ID, task_id=task_id)
+    if row is None:
+        raise TaskNotFound
+    return task_of(row)
+
+
+async def page_of_tasks(database: Database, owner_id: int, request: PageRequest) -> Page[Task]:
+    """Newest first, which is by falling number. One row more than asked for tells whether there is a next page."""
+    total = None
+    if request.after is None:
+        rows = await database.all(AT_OFFSET, owner_id=owner_id, limit=request.limit + 1, skip=request.skip)
+        counted = await database.first(COUNT, owner_id=owner_id)
+        total = counted[0] if counted else 0
+    else:
+        rows = await database.all(AFTER_KEY, owner_id=owner_id, limit=request.limit + 1, after=request.after[0])
+    tasks = [task_of(row) for row in rows[: request.limit]]
+    return Page(tasks, total, (tasks[-1].number,) if len(rows) > request.limit else None)

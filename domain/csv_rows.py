@@ -1,0 +1,109 @@
+"""CSV (RFC 4180) read in pieces of any size: each row with its line, and with the byte at which the next one begins.
+
+So whoever stops after a row can go on there later. Memory holds one row and one piece, whatever the file's size. A row
+that is wrong spoils no other: reading goes on with the line after it.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LONGEST_ROW: Final = 128 * 1024
+"""Bytes."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+# In UTF-8 no byte of these is part of another character. A quotation mark means something at a field's beginning only,
+# as the csv module has it.
+_FIELD: Final = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
+_FIELDS: Final = _FIELD + rb"(?:," + _FIELD + rb")*+"
+FIELDS: Final = re.compile(_FIELDS)
+ROW: Final = re.compile(rb"(" + _FIELDS + rb")(?:\r\n|\n|\r(?=[^\n]))")
+BREAK: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
+EACH_BREAK: Final = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRow:
+    """A row that isn't blank. With a fault, it has no fields."""
+
+    line: int
+    """Where it begins in the file, the first line being 1."""
+    fields: Sequence[str]
+    fault: str | None
+    """What is wrong with it, in words."""
+    end: int
+    """Where the next one begins: bytes from the beginning of the file."""
+    end_line: int
+    """And on which line."""
+
+
+class CsvReader:
+    """Given a file piece by piece, from `position` on, which is the beginning of `line`."""
+
+    def __init__(self, position: int = 0, line: int = 1) -> None:
+        self._rest = b""
+        self._position = position
+        self._line = line
+        self._too_long: CsvRow | None = None
+        """The row whose line is being passed over."""
+
+    def feed(self, piece: bytes) -> Iterator[CsvRow]:
+        """The rows that end in this piece. Each has to be taken before the next piece is fed."""
+        yield from self._read(self._rest + piece, last=False)
+
+    def close(self) -> Iterator[CsvRow]:
+        """What is left once there are no more pieces."""
+        yield from self._read(self._rest + b"\n" if self._rest else b"", last=True)
+
+    def _read(self, data: bytes, *, last: bool) -> Iterator[CsvRow]:
+        at = 0
+        if self._position == 0:
+            if not last and len(data) < len(BYTE_ORDER_MARK):
+                self._rest = data
+                return
+            at = self._pass(len(BYTE_ORDER_MARK)) if data.startswith(BYTE_ORDER_MARK) else 0
+        while at < len(data):
+            window = at + LONGEST_ROW
+            row = None if self._too_long else ROW.match(data, at, window)
+            if row is not None:
+                at += self._pass(row.end() - at)
+                line, self._line = self._line, self._line + len(EACH_BREAK.findall(row[0]))
+                if row[1]:
+                    yield self._row(line, row[1])
+                continue
+            if self._too_long is None:
+                if not last and len(data) < window:
+                    break
+                self._too_long = self._faulty(data, at, window)
+            line_break = BREAK.search(data, at)
+            if line_break is None:
+                at += self._pass(max(0, len(data) - 1 - at))  # the last byte may be half of a line break
+                break
+            at += self._pass(line_break.end() - at)
+            self._line += 1
+            fault, self._too_long = self._too_long, None
+            yield CsvRow(fault.line, (), fault.fault, self._position, self._line)
+        self._rest = data[at:]
+
+    def _pass(self, length: int) -> int:
+        self._position += length
+        return length
+
+    def _row(self, line: int, content: bytes) -> CsvRow:
+        fields: Sequence[str] = ()
+        fault = None
+        try:
+            (fields,) = csv.reader([content.decode()])
+        except UnicodeDecodeError:
+            fault = "The text is not valid UTF-8"
+        if any("\0" in text for text in fields):
+            fields, fault = (), "The text must not contain the character NUL"
+        return CsvRow(line, fields, fault, self._position, self._line)
+
+    def _faulty(self, data: bytes, at: int, window: int) -> CsvRow:
+        known = FIELDS.match(data, at, window)
+        is_long = known is not None and known.end() == min(window, len(data))
+        fault = f"The line is longer than {LONGEST_ROW} bytes" if is_long else "A quotation mark is never closed"
+        return CsvRow(self._line, (), fault, 0, 0)

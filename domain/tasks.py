@@ -1,0 +1,121 @@
+"""Tasks: work for one person that outlives the request, with a progress that can be looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NewType
+
+from domain.errors import Conflict, NotFound
+from domain.users import Actor, UserId
+
+TaskId = NewType("TaskId", str)
+
+KEPT: Final = timedelta(days=30)
+"""How long a task can be looked at once it has ended."""
+
+
+class TaskNotFound(NotFound):
+    code = "task_not_found"
+    message = "Task not found"
+
+
+class TaskFinished(Conflict):
+    code = "task_finished"
+    message = "The task has ended already"
+
+
+class TaskEnded(Exception):
+    """The task was cancelled or has ended otherwise: nothing more can be said of it."""
+
+
+class TaskImpossible(Exception):
+    """The task can't be done, however often it is tried. `code` is stable; the text says what a person can do."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TaskKind(StrEnum):
+    EXPORT_ACCOUNT = "export_account"
+    IMPORT_ITEMS = "import_items"
+
+
+class TaskStatus(StrEnum):
+    STARTED = "started"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(kw_only=True, slots=True)
+class Task:
+    """One piece of work. Once it has ended, nothing about it changes any more."""
+
+    id: TaskId
+    number: int = 0
+    """Where it stands in the list: given by the repository, greater than that of any task before."""
+    owner_id: UserId
+    kind: TaskKind
+    params: Mapping[str, Any] = field(default_factory=dict)
+    status: TaskStatus = TaskStatus.STARTED
+    progress: int = 0
+    """0 to 100, never falling; 100 once it is completed, and not before."""
+    message: str | None = None
+    """How it stands, or what a person can do about it, in words."""
+    result: Mapping[str, Any] | None = None
+    error: str | None = None
+    """Why it failed, as a stable code."""
+    attempts: int = 0
+    """How often a worker has begun it."""
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def must_belong_to(self, actor: Actor) -> None:
+        """Raises `TaskNotFound` for anybody else, superusers too."""
+        if self.owner_id != actor.user.id:
+            raise TaskNotFound
+
+    @property
+    def has_ended(self) -> bool:
+        return self.finished_at is not None
+
+    def must_go_on(self) -> None:
+        """Raises `TaskEnded`."""
+        if self.has_ended:
+            raise TaskEnded
+
+    def begin(self, now: datetime) -> None:
+        """A worker takes it up, for the first time or again. Raises `TaskEnded`."""
+        self.must_go_on()
+        self.status = TaskStatus.RUNNING
+        self.attempts += 1
+        self.started_at = self.started_at or now
+
+    def advance(self, progress: float, message: str) -> None:
+        """So many hundredths are done. Less than before changes nothing. Raises `TaskEnded`."""
+        self.must_go_on()
+        self.progress = max(self.progress, min(99, int(progress)))
+        self.message = message
+
+    def complete(self, result: Mapping[str, Any], message: str, now: datetime) -> None:
+        """It is done. Raises `TaskEnded`."""
+        self.must_go_on()
+        self.status, self.progress, self.finished_at = TaskStatus.COMPLETED, 100, now
+        self.result, self.message = result, message
+
+    def fail(self, code: str, message: str, now: datetime) -> None:
+        """It will not be done. What it has brought about until now stays its result. Raises `TaskEnded`."""
+        self.must_go_on()
+        self.status, self.finished_at = TaskStatus.FAILED, now
+        self.error, self.message = code, message
+
+    def cancel(self, now: datetime) -> None:
+        """Nobody wants it any more. Raises `TaskFinished`."""
+        if self.has_ended:
+            raise TaskFinished
+        self.status, self.finished_at = TaskStatus.CANCELLED, now
+        self.message = "Cancelled"

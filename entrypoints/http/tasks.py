@@ -1,0 +1,145 @@
+"""Background tasks over HTTP."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
+
+from application.tasks import CancelTask, GetTask, ListTasks, StartTask
+from domain.files import FileNotFound
+from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
+from entrypoints.http.bodies import Route
+from entrypoints.http.dependencies import CurrentActor, use
+from entrypoints.http.documentation import SIGNED_IN, Acknowledgement, errors
+from entrypoints.http.fields import GREATEST_ID, RequestModel, Text
+from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.lists import ListResponse, PageParameters
+
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=Route)
+
+TASK_ID: Final = "7c9e6679f7e44c1c8f0d0a3a6c1e2b54"
+
+
+class NoParams(RequestModel):
+    """There is nothing to say."""
+
+
+class ImportParams(RequestModel):
+    file_id: Annotated[int, Field(ge=1, le=GREATEST_ID, description="A CSV file of one's own.")]
+
+
+PARAMS: Final[Mapping[TaskKind, type[RequestModel]]] = {
+    TaskKind.EXPORT_ACCOUNT: NoParams,
+    TaskKind.IMPORT_ITEMS: ImportParams,
+}
+"""What each kind of task is told."""
+
+EXAMPLE: Final = {"kind": "import_items", "params": {"file_id": 1}}
+
+
+class TaskBody(RequestModel):
+    kind: Literal["export_account", "import_items"]
+    params: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Which params go with which kind."""
+        return {"title": cls.__name__, "oneOf": list(map(_schema_of, PARAMS)), "examples": [EXAMPLE]}
+
+    def checked_params(self) -> dict[str, Any]:
+        """Raises a 422 for what this kind of task doesn't take."""
+        try:
+            return PARAMS[TaskKind(self.kind)].model_validate(self.params).model_dump()
+        except ValidationError as error:
+            errors = [{**one, "loc": ("body", "params", *one["loc"])} for one in error.errors()]
+            raise RequestValidationError(errors) from None
+
+
+def _schema_of(kind: TaskKind) -> dict[str, Any]:
+    params = PARAMS[kind].model_json_schema()
+    required = ["kind", "params"] if params.get("required") else ["kind"]
+    properties = {"kind": {"type": "string", "const": kind.value}, "params": params}
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+class TaskStartedResponse(BaseModel):
+    task_id: Annotated[str, Field(examples=[TASK_ID])]
+    status: TaskStatus
+
+
+class TaskResponse(BaseModel):
+    task_id: Annotated[str, Field(examples=[TASK_ID])]
+    kind: TaskKind
+    status: TaskStatus
+    progress: Annotated[int, Field(ge=0, le=100, examples=[40])]
+    message: Annotated[str | None, Field(examples=["12000 rows are done"])]
+    result: Annotated[dict[str, Any] | None, Field(examples=[{"created": 11998, "rejected": 2}])]
+    error: Annotated[str | None, Field(examples=[None])]
+    attempts: Annotated[int, Field(examples=[1])]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, task: Task) -> "TaskResponse":
+        result: Mapping[str, Any] | None = task.result
+        return cls(
+            task_id=task.id,
+            kind=task.kind,
+            status=task.status,
+            progress=task.progress,
+            message=task.message,
+            result=None if result is None else dict(result),
+            error=task.error,
+            attempts=task.attempts,
+            created_at=task.created_at,
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+        )
+
+
+@router.post(
+    "/start",
+    status_code=202,
+    response_model=TaskStartedResponse,
+    responses=errors(*SIGNED_IN, *IDEMPOTENT, FileNotFound, json_body=True, idempotent=True),
+)
+async def start_task(
+    *, actor: CurrentActor, body: TaskBody, start: Annotated[StartTask, use("start_task")], once: Once
+) -> Response:
+    """Start work that outlives the request: a zip of one's account, or an import of items from a CSV file."""
+
+    def answer(task: Task) -> Response:
+        started = TaskStartedResponse(task_id=task.id, status=task.status)
+        return Response(started.model_dump_json(), 202, media_type="application/json")
+
+    kind, params = TaskKind(body.kind), body.checked_params()
+    return await once(lambda keep: start(actor, kind, params, keep=keep), answer)
+
+
+@router.get("/", responses=errors(*SIGNED_IN, validated=True))
+async def list_tasks(
+    actor: CurrentActor, paging: PageParameters, list_them: Annotated[ListTasks, use("list_tasks")]
+) -> ListResponse[TaskResponse]:
+    """One's own tasks, newest first."""
+    page = await list_them(actor, paging.request("tasks"))
+    return paging.response(page, [TaskResponse.of(task) for task in page.items], "tasks")
+
+
+@router.get("/{task_id}", responses=errors(*SIGNED_IN, TaskNotFound, validated=True))
+async def get_task(task_id: Text, actor: CurrentActor, get: Annotated[GetTask, use("get_task")]) -> TaskResponse:
+    """How one of one's own tasks stands."""
+    return TaskResponse.of(await get(actor, task_id))
+
+
+@router.delete("/{task_id}", status_code=202, responses=errors(*SIGNED_IN, TaskNotFound, TaskFinished, validated=True))
+async def cancel_task(
+    task_id: Text, actor: CurrentActor, cancel: Annotated[CancelTask, use("cancel_task")]
+) -> Acknowledgement:
+    """Cancel one of one's own tasks. What it has brought about stays."""
+    await cancel(actor, task_id)
+    return Acknowledgement(message="The task is cancelled")

@@ -1,0 +1,360 @@
+"""The partner's API over HTTP: what goes wrong, how often it is asked again, and when it is left alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import count
+
+import pytest
+
+from adapters.partner.breaker import PAUSE, THRESHOLD
+from adapters.partner.http import LARGEST, PAUSES, HttpPartner
+from application.ports.clock import request_id
+from domain.partner import ExternalApiError, ExternalServiceUnavailable
+from tests.partner_server import (
+    Act,
+    PartnerServer,
+    drops,
+    gives,
+    halves,
+    lies,
+    never_ends,
+    nobodys_address,
+    partner_server,
+    says,
+    talks_nonsense,
+)
+
+ATTEMPTS = len(PAUSES) + 1
+LONG = 60.0
+"""A time allowed that no test ever uses up."""
+
+Connect = Callable[..., HttpPartner]
+
+
+class Time:
+    """The breaker's clock."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[PartnerServer]:
+    async with partner_server() as server:
+        yield server
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def connect(server: PartnerServer, time: Time) -> AsyncIterator[Connect]:
+    """Makes clients of the server."""
+    made = []
+
+    def make(*, timeout: float = LONG, concurrency: int = 4, url: str | None = None) -> HttpPartner:
+        made.append(HttpPartner(url or server.url, timeout, concurrency, time))
+        return made[-1]
+
+    yield make
+    for partner in made:
+        await partner.close()
+
+
+async def status_of(call: Awaitable[object]) -> int:
+    """The status that the partner answered with; 0 if it was unavailable, 200 if all went well."""
+    try:
+        await call
+    except ExternalApiError as error:
+        return error.upstream_status
+    except ExternalServiceUnavailable:
+        return 0
+    return 200
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        drops,
+        halves,
+        lies,
+        talks_nonsense,
+        says(200, b"<p>Welcome</p>"),
+        says(200, b""),
+        says(200, b'{"a": NaN}'),
+        says(200, b'"\\ud800"'),
+        says(200, b'"\xff"'),
+        says(200, b"[" * 100_000),
+        says(204, b""),
+        says(200, b"{}", Content_Encoding="gzip"),
+        says(500),
+        says(502, b"<p>Bad gateway</p>"),
+        says(503),
+        says(429),
+    ],
+)
+async def test_what_may_go_better_is_tried_again(server: PartnerServer, connect: Connect, trouble: Act) -> None:
+    server.acts["/data"] = [trouble, gives("well")]
+
+    assert await connect().data() == "well"
+    assert server.asked["/data"] == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 403, 404, 422])
+async def test_what_would_not_change_is_not_tried_again_nor_a_redirect_followed(
+    server: PartnerServer, connect: Connect, status: int
+) -> None:
+    server.acts["/data"] = [says(status, Location=f"{server.url}/users/1")]
+
+    assert await status_of(connect().data()) == status
+    assert server.asked == {"/data": 1}
+
+
+@pytest.mark.parametrize(("trouble", "status"), [(says(500), 500), (says(503), 503), (drops, 0), (lies, 0)])
+async def test_it_is_not_tried_for_ever(server: PartnerServer, connect: Connect, trouble: Act, status: int) -> None:
+    server.acts["/data"] = [trouble]
+
+    assert await status_of(connect().data()) == status
+    assert server.asked["/data"] == ATTEMPTS
+
+
+async def test_nobody_there_is_unavailable(connect: Connect) -> None:
+    for url in (nobodys_address(), "http://nobody.invalid"):
+        assert await status_of(connect(url=url).data()) == 0
+
+
+async def test_endless_data_are_cut_off_and_not_asked_for_again(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [never_ends]
+
+    assert await status_of(connect().data()) == 0
+    assert server.asked["/data"] == 1
+
+
+async def test_an_answer_may_have_ten_megabytes_and_not_a_byte_more(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [gives("a" * (LARGEST - 2)), gives("a" * (LARGEST - 1))]
+    partner = connect()
+
+    assert len(await partner.data()) == LARGEST - 2
+    assert await status_of(partner.data()) == 0
+
+
+async def test_a_silent_one_gets_the_whole_time_allowed_and_no_more(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [server.holds]
+
+    assert await status_of(connect(timeout=0.3).data()) == 0
+    assert server.asked["/data"] == 1
+
+
+async def test_waiting_for_a_place_is_part_of_the_time_allowed(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [server.holds]
+    partner = connect(timeout=1, concurrency=1)
+
+    async with asyncio.timeout(5):  # one after the other, each with a second of its own, would take longer
+        assert await asyncio.gather(*(status_of(partner.data()) for _ in range(THRESHOLD - 1))) == [0] * (THRESHOLD - 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_partner_is_left_alone_for_as_long_as_it_asks(
+    server: PartnerServer, connect: Connect, status: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    server.acts["/data"] = [says(status, Retry_After="1"), gives("well")]
+    asked_at = loop.time()
+
+    assert await connect().data() == "well"
+    assert loop.time() - asked_at >= 1
+
+
+@pytest.mark.parametrize(
+    "pause",
+    ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "9" * 400],
+    ids=["seconds", "a date", "for ever"],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_one_that_wants_more_time_than_there_is_gets_the_call_ended_at_once(
+    server: PartnerServer, connect: Connect, status: int, pause: str
+) -> None:
+    server.acts["/data"] = [says(status, Retry_After=pause), gives("too early")]
+
+    async with asyncio.timeout(LONG / 2):
+        assert await status_of(connect().data()) == status
+    assert server.asked["/data"] == 1
+
+
+@pytest.mark.parametrize("pause", ["", "soon", "-1", "Wed, 99 Nov 2026 07:28:00 GMT", "Wed, 01 Jan 2020 07:28:00 GMT"])
+async def test_a_pause_that_says_nothing_is_our_own(server: PartnerServer, connect: Connect, pause: str) -> None:
+    server.acts["/data"] = [says(503, Retry_After=pause), gives("well")]
+
+    assert await connect().data() == "well"
+
+
+async def test_a_call_that_had_an_answer_ends_with_it_though_the_next_attempt_has_none(
+    server: PartnerServer, connect: Connect
+) -> None:
+    server.acts["/data"] = [says(500), server.holds]
+
+    assert await status_of(connect(timeout=1).data()) == 500
+
+
+async def test_no_more_calls_go_out_at_once_than_allowed(server: PartnerServer, connect: Connect) -> None:
+    partner = connect(concurrency=4)
+    for number in range(12):
+        server.acts[f"/users/{number}"] = [server.holds]
+
+    calls = [asyncio.create_task(partner.user(number)) for number in range(12)]
+    await server.until(lambda: server.at_once == 4)
+    server.release()
+
+    assert await asyncio.gather(*calls) == ["held"] * 12
+    assert server.most_at_once == 4
+    assert server.connections <= 4
+
+
+async def test_one_connection_serves_one_call_after_the_other(server: PartnerServer, connect: Connect) -> None:
+    partner = connect()
+    for number in range(5):
+        await partner.user(number)
+
+    assert server.connections == 1
+
+
+async def test_a_call_that_was_given_up_gives_its_place_back(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [server.holds]
+    partner = connect(concurrency=1)
+    call = asyncio.create_task(partner.data())
+    await server.until(lambda: server.at_once == 1)
+    call.cancel()
+    await asyncio.wait([call])
+
+    assert await partner.user(1) == "/users/1"
+
+
+async def test_the_request_that_causes_a_call_is_named_in_it(server: PartnerServer, connect: Connect) -> None:
+    partner = connect()
+    token = request_id.set("mine.1")
+    await partner.data()
+    request_id.reset(token)
+    await partner.data()
+
+    named, unnamed = server.headers["/data"]
+    assert named["x-request-id"] == "mine.1"
+    assert "x-request-id" not in unnamed
+    assert (named["accept"], named["accept-encoding"]) == ("application/json", "identity")
+
+
+async def until_open(server: PartnerServer, partner: HttpPartner) -> list[int]:
+    """Fail until the breaker opens; what the calls ended with."""
+    ended = []
+    while sum(server.asked.values()) < THRESHOLD:
+        ended.append(await status_of(partner.data()))
+    return ended
+
+
+async def test_a_partner_that_keeps_failing_is_left_alone_then_probed_by_one_call(
+    server: PartnerServer, connect: Connect, time: Time
+) -> None:
+    server.acts["/data"] = [says(500)]
+    partner = connect()
+
+    ended = await until_open(server, partner)
+    with pytest.raises(ExternalServiceUnavailable) as refused:
+        await partner.user(1)
+    assert set(ended) == {500}  # the last one too: it had its answer before the breaker opened
+    assert sum(server.asked.values()) == THRESHOLD
+    assert refused.value.retry_after == PAUSE
+
+    time.seconds += PAUSE
+    server.acts["/users/2"] = [server.holds]
+    probe = asyncio.create_task(partner.user(2))
+    await server.until(lambda: server.at_once == 1)
+    assert await status_of(partner.user(3)) == 0
+    assert server.asked["/users/3"] == 0
+    server.release()
+    assert await probe == "held"
+    assert await partner.user(3) == "/users/3"
+
+
+async def test_a_probe_that_fails_leaves_it_open_and_one_that_was_given_up_says_nothing(
+    server: PartnerServer, connect: Connect, time: Time
+) -> None:
+    server.acts["/data"] = [says(500)]
+    partner = connect()
+    await until_open(server, partner)
+
+    time.seconds += PAUSE
+    assert await status_of(partner.data()) == 500
+    assert await status_of(partner.user(1)) == 0
+
+    time.seconds += PAUSE
+    server.acts["/users/2"] = [server.holds]
+    probe = asyncio.create_task(partner.user(2))
+    await server.until(lambda: server.at_once == 1)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await partner.user(1) == "/users/1"
+
+
+@pytest.mark.parametrize("trouble", [drops, lies, halves, says(503)])
+async def test_every_kind_of_failure_opens_it(server: PartnerServer, connect: Connect, trouble: Act) -> None:
+    server.acts["/data"] = [trouble]
+    partner = connect()
+    await until_open(server, partner)
+
+    assert await status_of(partner.user(1)) == 0
+    assert server.asked["/users/1"] == 0
+
+
+async def test_silence_opens_it(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [server.holds]
+    partner = connect(timeout=2, concurrency=THRESHOLD)
+    await asyncio.gather(*(status_of(partner.data()) for _ in range(THRESHOLD)))
+
+    assert await status_of(partner.user(1)) == 0
+    assert server.asked["/users/1"] == 0
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 429])
+async def test_no_other_answer_ever_opens_it_nor_does_a_client_that_goes_away(
+    server: PartnerServer, connect: Connect, status: int
+) -> None:
+    partner = connect(concurrency=THRESHOLD)
+    server.acts["/data"] = [says(status, Retry_After="3600")]
+    for _ in range(2 * THRESHOLD):
+        assert await status_of(partner.data()) == status
+    for number in range(THRESHOLD):
+        server.acts[f"/users/{number}"] = [server.holds]
+    calls = [asyncio.create_task(partner.user(number)) for number in range(THRESHOLD)]
+    await server.until(lambda: server.at_once == THRESHOLD)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+
+    assert await partner.user(THRESHOLD) == f"/users/{THRESHOLD}"
+
+
+async def test_failures_between_answers_do_not_add_up(server: PartnerServer, connect: Connect) -> None:
+    server.acts["/data"] = [says(500)]
+    partner = connect()
+    for number in count(1):
+        assert await status_of(partner.data()) == 500
+        assert await partner.user(number) == f"/users/{number}"
+        if server.asked["/data"] > THRESHOLD:
+            break
+
+
+async def test_no_log_line_names_the_address(
+    server: PartnerServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.acts["/data"] = [says(500), drops, lies]
+    await status_of(connect(url=server.url.replace("127", "user:hidden-password@127")).data())
+
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("adapters")]
+    assert len(ours) == ATTEMPTS
+    assert not any("hidden" in line or str(server.port) in line for line in ours)

@@ -1,0 +1,90 @@
+"""Who was active, noticed in passing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from application.activity import MOST, PAUSE, Activity
+from domain.users import ACTIVITY_GRAIN, InactiveUser
+from tests.builders import World, a_user
+
+
+@asynccontextmanager
+async def running(activity: Activity) -> AsyncIterator[None]:
+    task = asyncio.create_task(activity.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def pause() -> None:
+    """Time for one round of writing. It is the event loop's, which is virtual here."""
+    await asyncio.sleep(PAUSE.total_seconds() + 1)
+
+
+async def test_who_uses_the_api_is_written_down_soon(world: World) -> None:
+    ada, bob = await world.has(), await world.has("bob@example.org")
+    pair = await world.signed_in(ada)
+    async with running(world.activity):
+        await world.authenticate(pair.access_token)
+        assert (await world.store.user(ada.id)).last_active is None
+        await pause()
+
+    assert (await world.store.user(ada.id)).last_active == world.clock.now()
+    assert (await world.store.user(bob.id)).last_active is None
+
+
+async def test_once_a_minute_is_enough(world: World) -> None:
+    ada = await world.has()
+    pair = await world.signed_in(ada)
+    async with running(world.activity):
+        seen = set()
+        for _ in range(13):
+            await world.authenticate(pair.access_token)
+            await pause()
+            seen.add((await world.store.user(ada.id)).last_active)
+            world.clock.advance(timedelta(seconds=5))
+
+    first = world.clock.now() - 13 * timedelta(seconds=5)
+    assert seen == {first, first + ACTIVITY_GRAIN}
+
+
+async def test_who_may_not_use_the_api_is_not_active(world: World) -> None:
+    ada = await world.has()
+    pair = await world.signed_in(ada)
+    async with world.store.begin() as work:
+        ada.is_active = False
+        await work.users.save(ada)
+    with pytest.raises(InactiveUser):
+        await world.authenticate(pair.access_token)
+    await world.activity.write()
+
+    assert (await world.store.user(ada.id)).last_active is None
+
+
+async def test_while_the_database_is_away_it_waits_and_requests_do_not(world: World) -> None:
+    ada = await world.has()
+    async with running(world.activity):
+        world.store.available = False
+        world.activity.note(ada, world.clock.now())
+        await pause()
+        world.store.available = True
+        await pause()
+
+    assert (await world.store.user(ada.id)).last_active == world.clock.now()
+
+
+async def test_what_is_noted_is_bounded(world: World) -> None:
+    now = world.clock.now()
+    for number in range(MOST + 500):
+        world.activity.note(a_user(id=number + 1), now)
+    await world.has()
+
+    await world.activity.write()
+
+    assert (await world.store.user(1)).last_active == now

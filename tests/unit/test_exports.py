@@ -1,0 +1,164 @@
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+from application.exports import ExportAccount
+from application.files import DeleteFile
+from application.items import CreateItem
+from application.task_runs import RunTask
+from application.uploads import Draft, KeepDrafts, StageUpload
+from domain.files import File
+from domain.pages import PageRequest
+from domain.tasks import Task, TaskKind, TaskStatus
+from domain.users import Actor
+from tests.builders import QUOTA_BYTES, World
+
+LEASE = timedelta(minutes=1)
+
+
+async def an_actor(world: World) -> Actor:
+    return Actor(await world.has(full_name="Ada"), "a session")
+
+
+async def has_file(world: World, actor: Actor, name: str, content: bytes) -> File:
+    async def whole() -> AsyncIterator[bytes]:
+        yield content
+
+    staged = await world.blob_store.stage(whole())
+    (file,) = await KeepDrafts(world.keep_staged, world.clock, quota=2**40)(
+        actor.user.id, [Draft(name, "text/plain", staged)]
+    )
+    return file
+
+
+async def export(world: World, actor: Actor) -> Task:
+    task = await world.start_task(actor, TaskKind.EXPORT_ACCOUNT, {})
+    await world.do_jobs()
+    return await world.store.task(task.id)
+
+
+async def packed(world: World, task: Task) -> zipfile.ZipFile:
+    assert task.result is not None
+    file = await world.store.file(task.result["file_id"])
+    return zipfile.ZipFile(io.BytesIO(world.blob_store.blobs[file.sha256]))
+
+
+def parsed(archive: zipfile.ZipFile, name: str) -> Any:
+    return json.loads(archive.read(name))
+
+
+async def test_the_zip_holds_the_profile_the_items_and_the_files(world: World) -> None:
+    ada = await an_actor(world)
+    create = CreateItem(world.store.begin, world.clock)
+    for title in ("Milk", "Zoë 🥛"):
+        await create(ada, title=title, description=None)
+    one, two = [await has_file(world, ada, "a.txt", content) for content in (b"one", b"two")]
+    task = await export(world, ada)
+    assert (task.status, task.progress) == (TaskStatus.COMPLETED, 100)
+    archive = await packed(world, task)
+    assert archive.testzip() is None
+    assert parsed(archive, "profile.json")["email"] == "ada@example.org"
+    assert b"plain:" not in archive.read("profile.json"), "no hash of a password"
+    assert [item["title"] for item in parsed(archive, "items.json")] == ["Milk", "Zoë 🥛"]
+    assert archive.read(f"files/{one.id}-a.txt") == b"one"
+    assert archive.read(f"files/{two.id}-a.txt") == b"two"
+    assert len(archive.namelist()) == 4
+
+
+async def test_the_zip_of_an_empty_account_is_whole(world: World) -> None:
+    archive = await packed(world, await export(world, await an_actor(world)))
+    assert parsed(archive, "items.json") == []
+    assert archive.namelist() == ["profile.json", "items.json"]
+
+
+async def test_the_zip_is_a_file_of_its_owner(world: World) -> None:
+    ada = await an_actor(world)
+    task = await export(world, ada)
+    (file,) = (await world.store.files(ada.user.id, PageRequest())).items
+    assert (file.filename, file.content_type) == ("account-2026-03-01.zip", "application/zip")
+    assert task.result is not None
+    assert (task.result["file_id"], task.result["size"]) == (file.id, file.size)
+
+
+async def test_an_export_holds_no_earlier_one(world: World) -> None:
+    ada = await an_actor(world)
+    await export(world, ada)
+    archive = await packed(world, await export(world, ada))
+    assert archive.namelist() == ["profile.json", "items.json"]
+
+
+async def test_a_file_that_is_deleted_before_its_turn_is_left_out(world: World) -> None:
+    ada = await an_actor(world)
+    kept, gone = [await has_file(world, ada, "a.txt", content) for content in (b"kept", b"gone")]
+    del world.blob_store.blobs[gone.sha256]
+    archive = await packed(world, await export(world, ada))
+    assert archive.namelist() == ["profile.json", "items.json", f"files/{kept.id}-a.txt"]
+
+
+async def test_without_room_for_it_the_task_fails_with_what_to_do(world: World) -> None:
+    ada = await an_actor(world)
+    await has_file(world, ada, "a.txt", bytes(QUOTA_BYTES))
+    task = await export(world, ada)
+    assert (task.status, task.error) == (TaskStatus.FAILED, "quota_exceeded")
+    assert "Delete some files" in (task.message or "")
+    assert world.blob_store.staged == {}
+
+
+async def test_an_export_whose_workers_die_makes_one_file(world: World) -> None:
+    import asyncio
+
+    ada = await an_actor(world)
+    await has_file(world, ada, "a.txt", b"one")
+    task = await world.start_task(ada, TaskKind.EXPORT_ACCOUNT, {})
+    for steps in range(0, 90, 11):
+        for job in await world.store.jobs.claim("w", limit=1, lease=LEASE):
+            if job.attempt > 9:
+                break
+            dying = asyncio.ensure_future(world.run_task(job))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            dying.cancel()
+            await asyncio.gather(dying, return_exceptions=True)
+        world.store.jobs.advance(LEASE)
+    await world.do_jobs()
+    assert (await world.store.task(task.id)).status is TaskStatus.COMPLETED
+    files = (await world.store.files(ada.user.id, PageRequest())).items
+    assert len(files) == 2
+    assert world.blob_store.staged == {}
+    assert set(world.blob_store.blobs) == {file.sha256 for file in files}
+
+
+async def test_what_is_cancelled_at_the_last_moment_leaves_no_file(world: World) -> None:
+    ada = await an_actor(world)
+    task = await world.start_task(ada, TaskKind.EXPORT_ACCOUNT, {})
+
+    class Cancelled(KeepDrafts):
+        async def __call__(self, *arguments: Any, **named: Any) -> Any:
+            async with world.store.begin() as work:
+                cancelled = await work.tasks.get(task.id)
+                cancelled.cancel(world.clock.now())
+                await work.tasks.save(cancelled)
+            return await super().__call__(*arguments, **named)
+
+    keep = Cancelled(world.keep_staged, world.clock, quota=2**40)
+    stage = StageUpload(world.store, world.blob_store, 2**40)
+    handler = ExportAccount(world.store, world.blob_store, stage, keep, world.clock)
+    (job,) = await world.store.jobs.claim("w", limit=1, lease=LEASE)
+    await RunTask(world.store.begin, world.store, world.clock, {TaskKind.EXPORT_ACCOUNT: handler})(job)
+    await world.store.jobs.finish(job)
+    await world.do_jobs()
+    assert (await world.store.task(task.id)).status is TaskStatus.CANCELLED
+    assert (await world.store.files(ada.user.id, PageRequest())).items == []
+    assert world.blob_store.blobs == {}
+
+
+async def test_deleting_the_export_deletes_its_bytes(world: World) -> None:
+    ada = await an_actor(world)
+    task = await export(world, ada)
+    assert task.result is not None
+    await DeleteFile(world.store.begin)(ada, task.result["file_id"])
+    await world.do_jobs()
+    assert world.blob_store.blobs == {}

@@ -1,0 +1,70 @@
+"""How the command line shows jobs."""
+
+from dataclasses import replace
+
+import pytest
+
+from application.ports.jobs import JobDetails, JobRecord
+from entrypoints.jobs import bar, details, span, table
+
+RECORD = JobRecord("1b2c", "mail_verification", "waiting", 3, "MailUndelivered: 451 later", 250)
+JOB = JobDetails(RECORD, 12.4, None, "mine.1", ["user_id", "email"])
+
+
+def test_jobs_stand_in_columns_under_a_head() -> None:
+    jobs = [RECORD, JobRecord("9", "sweep_expired", "dead", 10, None, 200_000)]
+
+    assert table(jobs, None).splitlines() == [
+        "ID    STATE    KIND               ATTEMPTS  AGE    ERROR",
+        "1b2c  waiting  mail_verification  3         4 min  MailUndelivered: 451 later",
+        "9     dead     sweep_expired      10        2 d",
+    ]
+    assert [len(line) <= 40 for line in table(jobs, 40).splitlines()] == [True] * 3
+    assert table(jobs, 40).splitlines()[1].endswith("…")
+    assert table([], None) == "ID  STATE  KIND  ATTEMPTS  AGE  ERROR"
+
+
+def test_one_job_is_shown_with_a_bar_of_its_attempts() -> None:
+    assert details(JOB).splitlines() == [
+        "Job       1b2c",
+        "Kind      mail_verification",
+        "State     waiting, due in 12 s",
+        "Attempts  [██████░░░░░░░░░░░░░░] 3 of 10",
+        "Age       4 min",
+        "Error     MailUndelivered: 451 later",
+        "Request   mine.1",
+        "Payload   user_id, email (the values are not shown)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "due", "said"),
+    [
+        ("waiting", -90.0, "waiting, due for 2 min"),
+        ("running", 14.0, "running, under a lease for another 14 s"),
+        ("running", -3.0, "running, but its lease has ended"),
+        ("dead", None, "dead: portico jobs retry tries it again, portico jobs cancel takes it out"),
+    ],
+)
+def test_its_state_is_said_in_words(state: str, due: float | None, said: str) -> None:
+    job = replace(JOB, record=replace(RECORD, state=state), due_in_seconds=due, owner="host:1:ab")
+
+    assert f"State     {said}\n" in details(job)
+    assert "Worker    host:1:ab\n" in details(job)
+
+
+def test_nothing_that_another_server_said_drives_the_terminal() -> None:
+    job = replace(JOB, record=replace(RECORD, error="550 \x1b[31mno\r\nsuch\u202euser\x07"))
+
+    for text in (details(job), table([job.record], None)):
+        assert all(line.isprintable() for line in text.splitlines())
+    assert "Error     550  [31mno  such user" in details(job)
+
+
+def test_a_bar_is_never_more_than_full() -> None:
+    assert {bar(fraction) for fraction in (1, 1.5, 99)} == {f"[{'█' * 20}]"}
+    assert {bar(fraction) for fraction in (0, -1)} == {f"[{'░' * 20}]"}
+
+
+def test_a_span_is_told_in_the_greatest_unit_that_fits() -> None:
+    assert [span(seconds) for seconds in (-1, 0, 59, 60, 3600, 86_400)] == ["0 s", "0 s", "59 s", "1 min", "1 h", "1 d"]
