@@ -47,7 +47,7 @@ class Run:
         yield task
         await work.tasks.save(task)
         if task.has_ended or self.is_time_to_tell:
-            work.announce(TaskUpdated(task.id, task.owner_id))
+            work.announce(TaskUpdated(task))
             self._told_at = self.clock.now()
         self.task = task
 

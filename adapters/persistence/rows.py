@@ -130,6 +130,24 @@ class AnswerRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
 
 
+class ChangeRow(SQLModel, table=True):
+    """What a user is told of. Those of a deleted user are removed afterwards, in batches."""
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        Index("ix_changes_user_id_id", "user_id", "id"),
+        {"sqlite_autoincrement": True},  # an id is never given twice, though the last one was swept
+    )
+
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    user_id: int = Field(sa_column=Column(BigId, nullable=False))
+    channel: str = Field(sa_column=Column(String(32), nullable=False))
+    event: str = Field(sa_column=Column(String(32), nullable=False))
+    data: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON, as the API showed it."""
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
 class BlobRow(SQLModel, table=True):
     """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row."""
 

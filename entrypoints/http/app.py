@@ -13,7 +13,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, files, images, items, mail, operations, pages, partner, resumable, tasks, users
+from entrypoints.http import (
+    asyncapi,
+    auth,
+    files,
+    images,
+    items,
+    mail,
+    operations,
+    pages,
+    partner,
+    realtime,
+    resumable,
+    tasks,
+    users,
+)
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
@@ -38,6 +52,7 @@ IN_API = (
     files.router,
     tasks.router,
     mail.router,
+    asyncapi.router,
 )
 EXPOSED = [
     "X-Request-ID",
@@ -96,6 +111,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         app.include_router(router)
     for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
+    app.router.routes.extend(realtime.ROUTES)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
     _add_layers(app, settings, container)

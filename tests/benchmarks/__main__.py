@@ -17,6 +17,7 @@ from tests.benchmarks.crowded_pool import crowded_pool
 from tests.benchmarks.figures import Figure, table, write_down
 from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.partner import partner
+from tests.benchmarks.realtime import across_processes, in_one_process
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
 from tests.benchmarks.tracing import traced
@@ -33,6 +34,7 @@ BENCHMARKS: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "uploads": uploads,
     "partner": partner,
     "jobs-sqlite": jobs.on_sqlite,
+    "realtime": in_one_process,
 }
 """Each is given a folder of its own, and whether it shall be quick."""
 
@@ -43,6 +45,7 @@ ON_POSTGRES: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "crowded-pool": crowded_pool,
     "jobs-postgres": jobs.on_postgres,
     "traced": traced,
+    "realtime-across": across_processes,
 }
 """These are given a server, too."""
 

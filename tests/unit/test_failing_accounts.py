@@ -9,6 +9,7 @@ import pytest
 from application.activity import Activity
 from application.items import CreateItem, DeleteItem, EditItem, GetItem, ListItems
 from application.partner import GetExternalData, GetPartnerUsers
+from application.realtime import OpenConnection
 from application.sessions import ListSessions, RevokeOtherSessions, RevokeSession
 from application.users import (
     CreateSuperuser,
@@ -67,6 +68,9 @@ CASES: Final[dict[str, Case]] = {
     ),
     "refresh": Case(lambda s: s.world.refresh, lambda s, do: do(s.pair.refresh_token)),
     "authenticate": Case(lambda s: s.world.authenticate, lambda s, do: do(s.pair.access_token)),
+    "open a connection": Case(
+        lambda s: OpenConnection(s.world.authenticate, s.world.tokens), lambda s, do: do(s.pair.access_token)
+    ),
     "list sessions": on_store(ListSessions, lambda s, do: do(s.ada)),
     "revoke a session": on_begin(RevokeSession, lambda s, do: do(s.ada, s.ada.session_id)),
     "revoke the others": on_begin(RevokeOtherSessions, lambda s, do: do(s.ada)),
@@ -100,6 +104,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "delete an item": on_begin(DeleteItem, lambda s, do: do(s.ada, s.item.id, versions=None)),
     "remove items": handler("remove_items_of_user", lambda s: {"user_id": s.ada.user.id}),
+    "remove changes": handler("remove_changes_of_user", lambda s: {"user_id": s.ada.user.id}),
     "record activity": handler("record_activity", lambda s: {"user_id": 1, "at": "2026-03-01T12:00:00+00:00"}),
     "mail a verification": handler("mail_verification", lambda s: {"user_id": s.eve_id}),
     "mail it again": handler("mail_verification_again", lambda s: {"email": "eve@example.org"}),

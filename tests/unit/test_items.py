@@ -81,10 +81,10 @@ async def test_a_change_is_a_new_version_at_its_time(world: World) -> None:
 async def test_what_happens_to_an_item_is_announced(world: World) -> None:
     ada = await an_actor(world)
     item = await create(world, ada)
-    await edit(world, ada, item)
+    edited = await edit(world, ada, item)
     await DeleteItem(world.store.begin)(ada, item.id, versions=None)
-    told = (item.id, ada.user.id)
-    assert world.store.announced == [ItemCreated(*told), ItemUpdated(*told), ItemDeleted(*told)]
+    gone = ItemDeleted(item.id, ada.user.id)
+    assert world.store.announced == [ItemCreated(item), ItemUpdated(edited), gone]
 
 
 async def test_another_version_is_left_alone(world: World) -> None:
