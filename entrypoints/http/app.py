@@ -128,7 +128,7 @@ def _telemetry(tracing: "Tracing | None") -> TelemetryConfig:
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(HeadAsGet)
+    app.add_middleware(HeadAsGet, own=_with_own_head(settings.api_v1_str))
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -148,6 +148,11 @@ def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
 def _routes(*routers: APIRouter) -> Iterator[APIRoute]:
     for router in routers:
         yield from (route for route in router.routes if isinstance(route, APIRoute))
+
+
+def _with_own_head(prefix: str) -> list[str]:
+    """The paths that answer HEAD and not GET."""
+    return [prefix + route.path for route in _routes(*IN_API) if route.methods == {"HEAD"}]
 
 
 def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
