@@ -179,12 +179,15 @@ class SqlJobQueue:
         self._database = database
         self._finished: list[tuple[Job, asyncio.Future[bool]]] = []
         self._finishing: asyncio.Task[None] | None = None
+        self._found_some = False
+        """Whether the last look found something to claim: then there is likely more, and it is claimed right away."""
 
     async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         lasting = limit if lasting is None else lasting
-        if await self._database.first(ANY_DUE, lasting=lasting) is None:
+        if not self._found_some and await self._database.first(ANY_DUE, lasting=lasting) is None:
             return []
         rows = await self._database.change(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
+        self._found_some = len(rows) > 0
         return [
             Job(id_, kind, json.loads(payload), attempt, owner, request, trace)
             for id_, kind, payload, attempt, request, trace in rows
