@@ -65,7 +65,7 @@ class Scene:
         tidied up."""
         state = self.state()
         return {
-            **{name: len(rows) for name, rows in state.items() if name not in ("claims", "announced")},
+            **{name: len(rows) for name, rows in state.items() if name not in ("claims", "announced", "changes")},
             "accounts": sorted((u.email, u.password_hash, u.is_verified, u.is_active) for u in state["users"].values()),
             "titles": sorted((item.title, item.version) for item in state["items"].values()),
             "labels": sorted((f.filename, f.content_type, f.sha256) for f in state["files"].values()),
@@ -74,9 +74,14 @@ class Scene:
             "imported": sorted((i.created, i.rejected, i.finished) for i in state["imports"].values()),
             "live tokens": Counter(token.purpose for token in state["mailed_tokens"].values() if not token.dead),
             "events": Counter(type(e) for e in state["announced"] if not isinstance(e, AGAIN)),
+            "changes": Counter(c.event for c, _ in state["changes"].values() if c.channel != TOLD_AGAIN),
             "mails": Counter((mail.letter, mail.to) for mail in self.world.mailer.sent),
             "blobs": sorted(self.world.blob_store.blobs),
         }
+
+
+TOLD_AGAIN: Final = "tasks"
+"""The channel of what a second attempt tells once more: how far it is."""
 
 
 async def a_scene() -> Scene:
