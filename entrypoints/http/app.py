@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
 from entrypoints.http import (
-    asyncapi,
     auth,
     files,
     images,
@@ -23,9 +22,9 @@ from entrypoints.http import (
     operations,
     pages,
     partner,
-    realtime,
     resumable,
     tasks,
+    upgrades,
     users,
 )
 from entrypoints.http.bodies import not_allowed
@@ -52,7 +51,7 @@ IN_API = (
     files.router,
     tasks.router,
     mail.router,
-    asyncapi.router,
+    upgrades.router,
 )
 EXPOSED = [
     "X-Request-ID",
@@ -111,7 +110,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         app.include_router(router)
     for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
-    app.router.routes.extend(realtime.ROUTES)
+    app.router.routes.extend(upgrades.ROUTES)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
     _add_layers(app, settings, container)

@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from entrypoints.http.realtime_messages import RECEIVED, SENT
 from entrypoints.settings import Settings
-
-router = APIRouter()
 
 SCHEMAS: Final = "#/components/schemas/"
 MESSAGES: Final = "#/components/messages/"
@@ -114,10 +110,3 @@ def _message(model: type[BaseModel]) -> dict[str, Any]:
     if model.__doc__:
         message["summary"] = " ".join(model.__doc__.split())
     return message
-
-
-@router.get("/asyncapi.json", include_in_schema=False)
-async def asyncapi(request: Request) -> JSONResponse:
-    """The AsyncAPI document of the WebSockets."""
-    settings: Settings = request.app.state.container.settings()
-    return JSONResponse(document_of(settings))

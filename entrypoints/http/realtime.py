@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
-from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from application.conversations import Conversation
@@ -184,19 +183,3 @@ def _written(data: Any) -> str:
         return to_json(data)
     except ValueError:
         raise RequestError(422, "invalid_message", "data: A number in it is too great") from None
-
-
-class _Endpoint:
-    """An ASGI app, which is what the router calls whatever is no function."""
-
-    def __init__(self, serve: Any) -> None:
-        self._serve = serve
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serve(scope, receive, send)
-
-
-ROUTES: Final = (
-    WebSocketRoute("/ws/protected", _Endpoint(protected), name="protected"),
-    WebSocketRoute("/ws/{client_id}", _Endpoint(lobby), name="lobby"),
-)

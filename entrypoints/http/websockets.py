@@ -7,8 +7,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
-LARGEST_MESSAGE: Final = 64 * 1024
-"""Bytes."""
 CLOSING_SECONDS: Final = 5.0
 """How long the other side has to take what was sent before the close, and to answer it."""
 LINGER_SECONDS: Final = 2.0
