@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from application.ports.clock import Clock
-from application.ports.jobs import Job, LeaseLost, PermanentFailure
+from application.ports.jobs import TASK_ID, Job, LeaseLost, PermanentFailure
 from application.ports.persistence import Begin, Reads, Work
 from application.tasks import GAVE_UP
 from domain.errors import Refusal, Unavailable
@@ -91,7 +91,7 @@ class RunTask:
 
     async def __call__(self, job: Job) -> None:
         try:
-            run = Run(self.begin, self.clock, job, await self.reads.task(job.payload["task_id"]))
+            run = Run(self.begin, self.clock, job, await self.reads.task(job.payload[TASK_ID]))
             async with run.writing() as (_, task):
                 task.begin(self.clock.now())
             await self._try(run)

@@ -36,7 +36,7 @@ from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
 from adapters.persistence.statements import Row, Statement, now_ms
 from application.ports.clock import request_id, traceparent
-from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
 _STATE: Final = case(
@@ -273,13 +273,15 @@ class SqlJobQueue:
         row = await self._database.first(FIND, job_id=job_id)
         if row is None:
             return None
-        *record, due, owner, request, payload = row
+        *record, due, owner, request, text = row
+        payload = json.loads(text)
         return JobDetails(
             _record(record),
             due_in_seconds=None if due is None else due / 1000,
             owner=owner,
             request_id=request,
-            payload_keys=list(json.loads(payload)),
+            payload_keys=list(payload),
+            task_id=payload.get(TASK_ID),
         )
 
 
