@@ -131,21 +131,17 @@ SWEEP: Final = Statement(
 )
 
 
-async def write_down(transaction: Transaction, changes: Sequence[NewChange]) -> None:
-    """The last thing to do in a transaction: from here to its end others wait who change what is the same user's."""
-    in_order = sorted(changes, key=attrgetter("user_id"))
-    await transaction.many(
-        ADD,
-        [
-            {
-                "user_id": change.user_id,
-                "channel": change.channel,
-                "event": change.event,
-                "data": change.data,
-            }
-            for change in in_order
-        ],
-    )
+def write_down(transaction: Transaction, changes: Sequence[NewChange]) -> None:
+    """Tell these users at the end of this transaction: from there on, others wait who change what is the same user's.
+
+    Nothing may be written after it: whoever waits for a turn must hold nothing that the one who has it may want.
+    """
+    transaction.at_end(ADD, [values_of(change) for change in sorted(changes, key=attrgetter("user_id"))])
+
+
+def values_of(change: NewChange) -> dict[str, Any]:
+    """What is written of the change."""
+    return {name: getattr(change, name) for name in WRITTEN}
 
 
 def _changes_in(rows: Sequence[Row]) -> Sequence[Change]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from adapters.persistence.changes import changes_after, write_down
+from adapters.persistence.changes import ADD, changes_after, values_of
 from adapters.persistence.database import Database
 from adapters.persistence.statements import Statement
 from application.ports.persistence import Work
@@ -131,7 +131,7 @@ async def test_an_id_is_drawn_only_once_it_is_ones_turn(database: Database) -> N
 
     async def write(user_id: int, data: str) -> None:
         async with database.transaction() as transaction:
-            await write_down(transaction, [NewChange(user_id, "items", "item.deleted", data)])
+            await transaction.run(ADD, **values_of(NewChange(user_id, "items", "item.deleted", data)))
             if data == "first":
                 await may_commit.wait()
 
