@@ -172,7 +172,10 @@ class PostgresDatabase:
             transaction.ended = True
             with _translated():
                 for prepared, values in transaction.last:
-                    await connection.fetchmany(prepared.sql, map(prepared.bind, values))
+                    if len(values) == 1:  # costs less than a batch of one
+                        await connection.fetch(prepared.sql, *prepared.bind(values[0]))
+                    else:
+                        await connection.fetchmany(prepared.sql, map(prepared.bind, values))
                 await connection.execute("COMMIT")
         except BaseException:
             with suppress(Unavailable), _translated():
