@@ -98,10 +98,10 @@ async def begin(
     async with database.transaction() as transaction:
         work = SqlWork(transaction, clock, show)
         yield work
-        for job in work.announced:
-            await write_down(transaction, job)
+        if work.announced:
+            write_down(transaction, work.announced)
         if work.shown:
-            await changes.write_down(transaction, work.shown)
+            changes.write_down(transaction, work.shown)
     if work.announced:
         database.signal(JOBS)
     if work.shown:
