@@ -8,11 +8,11 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from adapters.persistence import blobs, files, postgres, sqlite, thumbnails
+from adapters.persistence import blobs, files, postgres, sqlite, tasks, thumbnails
 from adapters.persistence.items import page_statements
 from adapters.persistence.sessions import OF_USER
 from adapters.persistence.statements import Statement, prepare
-from adapters.persistence.users import page_statements as user_pages
+from adapters.persistence.users import newest_users
 from domain.items import ItemSort
 
 PAGES: Final = (
@@ -22,17 +22,20 @@ PAGES: Final = (
         for words in (0, 2)
         for n, part in enumerate(("at an offset", "after a key"))
     }
-    | {f"users, {words} words, after a key": (user_pages(words, words > 0)[1], "id") for words in (0, 2)}
+    | {f"users, {words} words, after a key": (newest_users(words, words > 0).after_key, "id") for words in (0, 2)}
     | {
-        "files, at an offset": (files.PAGE, "id"),
-        "files, after a key": (files.PAGE_AFTER, "id"),
+        "files, at an offset": (files.NEWEST.at_offset, "id"),
+        "files, after a key": (files.NEWEST.after_key, "id"),
+        "tasks, at an offset": (tasks.NEWEST.at_offset, "number"),
+        "tasks, after a key": (tasks.NEWEST.after_key, "number"),
     }
 )
 UNSORTED: Final = {
     f"items counted, {words} words": (page_statements(ItemSort.NEWEST, words)[2], "") for words in (0, 2)
 } | {
     "sessions": (OF_USER, ""),
-    "files counted": (files.COUNT, ""),
+    "files counted": (files.NEWEST.count, ""),
+    "tasks counted": (tasks.NEWEST.count, ""),
     "files summed": (files.USED, ""),
     "files of a name": (files.NEWEST_NAMED, ""),
     "thumbnails found": (thumbnails.FIND, ""),
@@ -79,7 +82,7 @@ async def plan_in_postgres(url: str, statement: Statement, key: str) -> str:
 def test_no_list_scans_a_table_in_sqlite(sqlite_url: str, name: str) -> None:
     plan = plan_in_sqlite(Path(sqlite_url.removeprefix("sqlite:///")), *LISTS[name])
     assert "SEARCH" in plan
-    assert not re.search("SCAN (items|users|sessions)", plan)
+    assert not re.search("SCAN (items|users|sessions|files|tasks)", plan)
     assert "at an offset" not in name or "TEMP B-TREE" not in plan
 
 
@@ -96,9 +99,9 @@ async def test_a_page_after_a_key_begins_at_that_key(sqlite_url: str, migrated_p
     statement, key = PAGES[name]
     in_sqlite = plan_in_sqlite(Path(sqlite_url.removeprefix("sqlite:///")), statement, key)
     in_postgres = (await plan_in_postgres(migrated_postgres_url, statement, key)).replace("(title)::text", "title")
-    if key == "id":
-        assert re.search(r"\((owner_id=\? AND id|rowid)<\?\)", in_sqlite)
-        assert re.search(r"Index Cond: \((\(owner_id = .*\) AND \()?id < ", in_postgres)
+    if key in ("id", "number"):
+        assert re.search(rf"\((owner_id=\? AND {key}|rowid)<\?\)", in_sqlite)
+        assert re.search(rf"Index Cond: \((\(owner_id = .*\) AND \()?{key} < ", in_postgres)
         return
     assert in_postgres.count("Limit  (") == 1 + in_sqlite.count("CO-ROUTINE") == 3, (
         "what is sorted is two pages at most"
