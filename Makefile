@@ -37,8 +37,8 @@ soak: install  ## Let the hosts of a whole deployment fail, one after the other 
 
 lock: .venv/bin/python  ## Pin again what pyproject.toml asks for (ARGS=--upgrade for the newest)
 	@$(use_uv)
-	$(compile) -o requirements.lock
-	$(compile) --extra dev --constraint requirements.lock -o requirements-dev.lock
+	$(compile) --extra tracing -o requirements.lock
+	$(compile) --extra tracing --extra dev --constraint requirements.lock -o requirements-dev.lock
 
 compile = $(UV) pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
@@ -58,6 +59,7 @@ from application.partner import GetExternalData, GetPartnerUsers
 from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from application.ports.partner import Partner
+from application.ports.persistence import Begin
 from application.ports.realtime import Broadcaster
 from application.ports.storage import BlobStore
 from application.realtime import OpenConnection, Realtime
@@ -68,6 +70,9 @@ from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 from entrypoints.shown import Shown
 from entrypoints.words import ClientWords
+
+if TYPE_CHECKING:
+    from entrypoints.tracing import Tracing
 
 AUDIENCE = "portico"
 
@@ -80,6 +85,26 @@ def _database(settings: Settings) -> Database:
     from adapters.persistence.postgres import PostgresDatabase
 
     return PostgresDatabase(settings.database)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from entrypoints.tracing import Tracing
+
+    return Tracing(settings.otel_exporter_otlp_endpoint)
+
+
+def _traced(tracing: "Tracing | None", name: str, port: Any) -> Any:
+    return port if tracing is None else tracing.port(name, port)
+
+
+def _traced_begin(tracing: "Tracing | None", begin: Begin) -> Begin:
+    return begin if tracing is None else tracing.begin(begin)
+
+
+def _traced_handlers(tracing: "Tracing | None", handlers: Mapping[str, Handler]) -> Mapping[str, Handler]:
+    return handlers if tracing is None else tracing.handlers(handlers)
 
 
 def _secret_key(settings: Settings) -> bytes:
@@ -291,9 +316,10 @@ class Container(DeclarativeContainer):
     settings = Dependency(instance_of=Settings)
 
     # The parts that plug into the ports
+    tracing = Singleton(_tracing, settings)
     clock = Singleton(SystemClock)
     database = Singleton(_database, settings)
-    reads = Singleton(SqlReads, database, clock)
+    reads = Singleton(_traced, tracing, "database", Singleton(SqlReads, database, clock))
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
     secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
@@ -302,15 +328,18 @@ class Container(DeclarativeContainer):
     broadcaster = Singleton(_broadcaster, settings, secret_key, process)
     realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
     show = Singleton(Shown, settings.provided.api_v1_str)
-    begin = Singleton(partial, begin, database, clock, show, realtime.provided.changed)
+    begin = Singleton(
+        _traced_begin, tracing, Singleton(partial, begin, database, clock, show, realtime.provided.changed)
+    )
     tokens = Singleton(_tokens, settings, secret_key, clock)
-    hasher = Singleton(BcryptHasher, settings.provided.bcrypt_rounds)
+    hasher = Singleton(_traced, tracing, "hasher", Singleton(BcryptHasher, settings.provided.bcrypt_rounds))
     breached = Singleton(BreachedPasswordList)
-    throttle = Singleton(_throttle, settings, secret_key)
-    mailer = Singleton(_mailer, settings)
-    partner = Singleton(_partner, settings)
+    partner = Singleton(_traced, tracing, "partner", Singleton(_partner, settings))
     blobs = Singleton(_blobs, settings)
     pictures = Singleton(PillowImages)
+    throttle = Singleton(_traced, tracing, "throttle", Singleton(_throttle, settings, secret_key))
+    bare_mailer = Singleton(_mailer, settings)
+    mailer = Singleton(_traced, tracing, "mailer", bare_mailer)
     metrics = Singleton(Metrics)
 
     # Sessions
@@ -442,10 +471,11 @@ class Container(DeclarativeContainer):
         }
     )
     handlers = Singleton(_AtFirstUse, job_handlers.provider)
-    worker = Singleton(Worker, process, job_queue, handlers, schedules, metrics.provided.worked)
+    traced_handlers = Singleton(_traced_handlers, tracing, handlers)
+    worker = Singleton(Worker, process, job_queue, traced_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, mailer, partner))
+    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, bare_mailer, partner))
     schema_head = Singleton(head)

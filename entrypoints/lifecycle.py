@@ -58,6 +58,8 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
         container.hasher().close()
         container.pictures().close()
         await database.close()
+        if (tracing := container.tracing()) is not None:
+            await tracing.close()
 
 
 async def _prepare(container: Container) -> None:

@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1, le=2**63 - 1)] = 1024**3
     max_image_bytes: Annotated[int, Field(ge=1, le=100 * 1024**2)] = 5 * 1024**2
     storage_quota_bytes: Annotated[int, Field(ge=0, le=2**63 - 1)] = 10 * 1024**3
+    otel_exporter_otlp_endpoint: WebAddress | None = None
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -35,7 +35,7 @@ from sqlmodel import col
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
 from adapters.persistence.statements import Row, Statement, now_ms
-from application.ports.clock import request_id
+from application.ports.clock import request_id, traceparent
 from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
@@ -55,6 +55,7 @@ ADD: Final = Statement(
         payload=bindparam("payload"),
         dedupe_key=bindparam("dedupe_key"),
         request_id=bindparam("request_id"),
+        traceparent=bindparam("traceparent"),
         created_at=now_ms(),
         due_at=now_ms() + bindparam("delay"),
         attempt=0,
@@ -76,7 +77,14 @@ CLAIM: Final = Statement(
     update(JobRow)
     .where(col(JobRow.id).in_(union_all(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting"))))
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
-    .returning(col(JobRow.id), col(JobRow.kind), col(JobRow.payload), col(JobRow.attempt), col(JobRow.request_id))
+    .returning(
+        col(JobRow.id),
+        col(JobRow.kind),
+        col(JobRow.payload),
+        col(JobRow.attempt),
+        col(JobRow.request_id),
+        col(JobRow.traceparent),
+    )
 )
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
 # Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
@@ -144,6 +152,7 @@ def _values(job: NewJob) -> dict[str, Any]:
         "payload": json.dumps(job.payload),
         "dedupe_key": job.dedupe_key,
         "request_id": request_id.get(),
+        "traceparent": traceparent.get(),
         "delay": _ms(job.delay),
     }
 
@@ -170,15 +179,18 @@ class SqlJobQueue:
         self._database = database
         self._finished: list[tuple[Job, asyncio.Future[bool]]] = []
         self._finishing: asyncio.Task[None] | None = None
+        self._found_some = False
+        """Whether the last look found something to claim: then there is likely more, and it is claimed right away."""
 
     async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         lasting = limit if lasting is None else lasting
-        if await self._database.first(ANY_DUE, lasting=lasting) is None:
+        if not self._found_some and await self._database.first(ANY_DUE, lasting=lasting) is None:
             return []
         rows = await self._database.change(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
+        self._found_some = len(rows) > 0
         return [
-            Job(id=id_, kind=kind, payload=json.loads(payload), attempt=attempt, owner=owner, request_id=request)
-            for id_, kind, payload, attempt, request in rows
+            Job(id_, kind, json.loads(payload), attempt, owner, request, trace)
+            for id_, kind, payload, attempt, request, trace in rows
         ]
 
     async def extend(self, job: Job, lease: timedelta) -> None:

@@ -291,6 +291,7 @@ class JobRow(SQLModel, table=True):
     payload: str = Field(sa_column=Column(Text, nullable=False))
     dedupe_key: str | None = Field(sa_column=Column(String(255), unique=True))
     request_id: str | None = Field(sa_column=Column(String(128)))
+    traceparent: str | None = Field(sa_column=Column(String(55)))
     created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
     due_at: int | None = Field(sa_column=Column(BigInteger, index=True))
     owner: str | None = Field(sa_column=Column(String(128)))

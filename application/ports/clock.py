@@ -7,6 +7,9 @@ from typing import Protocol
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The `X-Request-ID` under which the present work was caused: set by the entrypoint and by the worker for each job."""
 
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+"""What the present work is part of, as W3C Trace Context writes it. None while nothing is traced."""
+
 
 class Clock(Protocol):
     def now(self) -> datetime:

@@ -33,6 +33,8 @@ class Job:
     """1 the first time."""
     owner: str
     request_id: str | None
+    traceparent: str | None = None
+    """What caused it, as W3C Trace Context writes it, if that was traced."""
 
 
 @dataclass(frozen=True, slots=True)

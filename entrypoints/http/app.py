@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
@@ -33,7 +35,11 @@ from entrypoints.http.observation import Observation, Rescue
 from entrypoints.lifecycle import running
 from entrypoints.settings import Settings, read_settings
 
+if TYPE_CHECKING:
+    from entrypoints.tracing import Tracing
+
 DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
+
 AT_ROOT = (operations.router, pages.router)
 IN_API = (
     partner.router,  # /users/batch comes before /users/{user_id}
@@ -96,6 +102,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
         lifespan=_lifespan(container, with_worker=with_worker),
+        telemetry=_telemetry(container.tracing()),
     )
     app.state.container = container
     app.state.methods = _methods(*AT_ROOT, *IN_API)
@@ -108,6 +115,14 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
     add_error_handlers(app)
     _add_layers(app, settings, container)
     return app
+
+
+def _telemetry(tracing: "Tracing | None") -> TelemetryConfig:
+    """What FastAPI tells OpenTelemetry: a span for each request, and none for its own steps in between."""
+    config: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+    if tracing is not None:
+        config |= {"tracing": True, "tracer_provider": tracing.provider}
+    return config
 
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports.clock import request_id
+from application.ports.clock import request_id, traceparent
 from application.ports.jobs import RUN_TASK, LeaseLost, NewJob
 from tests.contracts.queueing import LEASE, SAYINGS, added_and_claimed, claim, claim_one, records, the_record
 from tests.contracts.stores import Store
@@ -14,14 +14,16 @@ from tests.contracts.stores import Store
 class TestClaiming:
     async def test_a_job_comes_as_it_was_added(self, store: Store) -> None:
         payload = {"text": "Zoë 🧮\n'\"", "number": 2**53, "list": [1, None, True, {"a": 0.5}]}
-        token = request_id.set("request-1")
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        tokens = request_id.set("request-1"), traceparent.set(trace)
         await store.jobs.add(NewJob("work", payload))
-        request_id.reset(token)
+        request_id.reset(tokens[0])
+        traceparent.reset(tokens[1])
 
         job = await claim_one(store, "the owner")
 
         assert (job.kind, job.payload, job.attempt) == ("work", payload, 1)
-        assert (job.owner, job.request_id) == ("the owner", "request-1")
+        assert (job.owner, job.request_id, job.traceparent) == ("the owner", "request-1", trace)
 
     async def test_there_is_nothing_to_claim_in_an_empty_queue(self, store: Store) -> None:
         assert await claim(store) == []

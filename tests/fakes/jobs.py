@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from application.ports.clock import request_id
+from application.ports.clock import request_id, traceparent
 from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 from domain.errors import Unavailable
 
@@ -21,6 +21,7 @@ class _Row:
     payload: str
     dedupe_key: str | None
     request_id: str | None
+    traceparent: str | None
     created_at: float
     due_at: float
     """While a worker has the job: when its lease ends."""
@@ -62,6 +63,7 @@ class InMemoryJobs:
             payload=json.dumps(dict(job.payload)),
             dedupe_key=job.dedupe_key,
             request_id=under,
+            traceparent=traceparent.get(),
             created_at=now,
             due_at=now + job.delay.total_seconds(),
         )
@@ -92,7 +94,7 @@ class InMemoryJobs:
         for row in due:
             row.state, row.owner, row.attempt = "running", owner, row.attempt + 1
             row.due_at = self._now() + lease.total_seconds()
-        return [Job(r.id, r.kind, _payload(r), r.attempt, owner, r.request_id) for r in due]
+        return [Job(r.id, r.kind, _payload(r), r.attempt, owner, r.request_id, r.traceparent) for r in due]
 
     async def extend(self, job: Job, lease: timedelta) -> None:
         self._held(job).due_at = self._now() + lease.total_seconds()

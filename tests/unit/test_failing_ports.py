@@ -29,6 +29,7 @@ from application.sessions import (
     RevokeSession,
     TokenPair,
 )
+from application.tasks import CancelTask, GetTask, ListTasks
 from application.users import (
     CreateSuperuser,
     DeleteUser,
@@ -44,6 +45,7 @@ from domain.idempotency import Attempt
 from domain.items import Item, ItemChange, ItemSort
 from domain.pages import PageRequest
 from domain.passwords import Password
+from domain.tasks import Task, TaskKind
 from domain.users import Actor, Email
 from tests.builders import ANOTHER_PASSWORD, LAPTOP, PASSWORD, PHONE, World, a_job
 from tests.fakes import plain_hash
@@ -79,6 +81,8 @@ class Scene:
     root: Actor
     eve_id: int
     item: Item
+    task: Task
+    """An export that waits for a worker."""
     tokens: dict[str, str]
     """What was mailed: to `eve` who isn't verified yet, for a new `password`, for a new `address`."""
 
@@ -130,9 +134,10 @@ async def a_scene() -> Scene:
     actor = await world.authenticate(pair.access_token)
     root_actor = await world.actor(root, device=PHONE)
     item = await CreateItem(world.store.begin, world.clock)(actor, title="Tea", description=None)
+    task = await world.start_task(actor, TaskKind.EXPORT_ACCOUNT, {})
     world.mailer.sent.clear()
     world.store.announced.clear()
-    return Scene(world, pair, actor, root_actor, eve.id, item, tokens)
+    return Scene(world, pair, actor, root_actor, eve.id, item, task, tokens)
 
 
 Do = Callable[..., Awaitable[Any]]
@@ -230,6 +235,12 @@ CASES: Final[dict[str, Case]] = {
     "delete an item": _on_begin(DeleteItem, lambda s, do: do(s.ada, s.item.id, versions=None)),
     "remove items": _job("remove_items_of_user", lambda s: {"user_id": s.ada.user.id}),
     "remove changes": _job("remove_changes_of_user", lambda s: {"user_id": s.ada.user.id}),
+    "start a task": Case(lambda s: s.world.start_task, lambda s, do: do(s.ada, TaskKind.EXPORT_ACCOUNT, {})),
+    "get a task": _on_store(GetTask, lambda s, do: do(s.ada, s.task.id)),
+    "list tasks": _on_store(ListTasks, lambda s, do: do(s.ada, PageRequest())),
+    "cancel a task": Case(lambda s: CancelTask(s.store.begin, s.world.clock), lambda s, do: do(s.ada, s.task.id)),
+    "settle tasks": _job("settle_tasks", lambda s: {}),
+    "remove tasks": _job("remove_tasks_of_user", lambda s: {"user_id": s.ada.user.id}),
     "record activity": _job("record_activity", lambda s: {"user_id": 1, "at": "2026-03-01T12:00:00+00:00"}),
     "mail a verification": _job("mail_verification", lambda s: {"user_id": s.eve_id}),
     "mail it again": _job("mail_verification_again", lambda s: {"email": "eve@example.org"}),
