@@ -1,35 +1,25 @@
-"""The composition root: the only place that names an adapter. A setting picks it, and nothing else changes."""
+"""The composition root: every part and every use case, put together. With `parts.py` the only place that names an
+adapter."""
 
-import hmac
 import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
 
 from adapters.images.pillow import PillowImages
-from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
-from adapters.partner.http import HttpPartner
-from adapters.partner.unconfigured import NoPartner
-from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
-from adapters.realtime.memory import MemoryBroadcaster
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
 from adapters.security.clock import SystemClock
-from adapters.security.jwt_tokens import JwtAccessTokens
-from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
-from adapters.security.signing_keys import SigningKeys
 from application import (
     changes,
     collecting,
@@ -56,16 +46,12 @@ from application import (
 from application.activity import Activity
 from application.jobs import Handler, Worker
 from application.partner import GetExternalData, GetPartnerUsers
-from application.ports.jobs import JobQueue
-from application.ports.mail import Letter, Mailer
-from application.ports.partner import Partner
+from application.ports.mail import Letter
 from application.ports.persistence import Begin
-from application.ports.realtime import Broadcaster
-from application.ports.storage import BlobStore, StorageFull
 from application.realtime import OpenConnection, Realtime
-from domain.errors import Unavailable
-from domain.partner import ExternalApiError, ExternalServiceUnavailable
-from entrypoints.health import Check, NotReady, Pending, Readiness
+from entrypoints import parts
+from entrypoints.checks import all_checks, checks_of
+from entrypoints.health import Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
 from entrypoints.shown import Shown
@@ -74,17 +60,30 @@ from entrypoints.words import ClientWords
 if TYPE_CHECKING:
     from entrypoints.tracing import Tracing
 
-AUDIENCE = "portico"
+
+class _AtFirstUse(Mapping[str, Handler]):
+    """The handlers, each built when the first job of its kind comes: what most starts don't need isn't loaded then."""
+
+    def __init__(self, handlers: Provider[Mapping[str, Handler]]) -> None:
+        assert isinstance(handlers, Dict)
+        self._providers: Mapping[str, Provider[Handler]] = handlers.kwargs
+
+    def __getitem__(self, kind: str) -> Handler:
+        return self._providers[kind]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._providers)
+
+    def __len__(self) -> int:
+        return len(self._providers)
 
 
-def _database(settings: Settings) -> Database:
-    if settings.uses_sqlite:
-        from adapters.persistence.sqlite import SqliteDatabase
+def _session_lifetime(settings: Settings) -> timedelta:
+    return timedelta(days=settings.refresh_token_expire_days)
 
-        return SqliteDatabase(Path(settings.database.removeprefix("sqlite:///")))
-    from adapters.persistence.postgres import PostgresDatabase
 
-    return PostgresDatabase(settings.database)
+def _process_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -107,218 +106,6 @@ def _traced_handlers(tracing: "Tracing | None", handlers: Mapping[str, Handler])
     return handlers if tracing is None else tracing.handlers(handlers)
 
 
-def _secret_key(settings: Settings) -> bytes:
-    if settings.secret_key is not None:
-        return settings.secret_key.get_secret_value().encode()
-    return generated_secret(settings.data_dir / "secret")
-
-
-def _previous_keys(settings: Settings) -> list[bytes]:
-    return [previous.get_secret_value().encode() for previous in settings.secret_key_previous]
-
-
-def _signing_keys(settings: Settings, secret_key: bytes) -> SigningKeys:
-    if settings.algorithm == "HS256":
-        return SigningKeys.from_secrets(secret_key, _previous_keys(settings))
-    assert settings.jwt_private_key_file is not None  # the settings see to it
-    return SigningKeys.from_pem_file(settings.algorithm, settings.jwt_private_key_file)
-
-
-def _throttle(settings: Settings, secret_key: bytes) -> MovingWindowThrottle:
-    if not settings.rate_limits_enabled:
-        return NoThrottle(secret_key, settings.redis_url)
-    return MovingWindowThrottle(secret_key, settings.redis_url)
-
-
-def _mailer(settings: Settings) -> Mailer:
-    from adapters.mail.message import MessageWriter
-
-    writer = MessageWriter(
-        public_url=settings.public_url,
-        project_name=settings.project_name,
-        from_email=settings.emails_from_email,
-        from_name=settings.emails_from_name or settings.project_name,
-    )
-    if settings.mail_backend == "file":
-        from adapters.mail.file import FileMailer
-
-        return FileMailer(writer, settings.data_dir / "mail")
-    if settings.mail_backend == "smtp":
-        from adapters.mail.smtp import SmtpMailer
-
-        password = settings.smtp_password
-        return SmtpMailer(
-            writer,
-            settings.smtp_host,
-            settings.smtp_port,
-            settings.smtp_user,
-            password.get_secret_value() if password else None,
-            settings.smtp_tls,
-        )
-    from adapters.mail.console import ConsoleMailer
-
-    return ConsoleMailer(writer)
-
-
-def _broadcaster(settings: Settings, secret_key: bytes, process: str) -> Broadcaster:
-    if settings.redis_url is not None:
-        from adapters.realtime.redis import RedisBroadcaster
-
-        service = hmac.new(secret_key, b"portico realtime 1", "sha256").hexdigest()[:32]
-        return RedisBroadcaster(settings.redis_url, service, process)
-    if settings.uses_sqlite:
-        return MemoryBroadcaster()
-    from adapters.realtime.postgres import PostgresBroadcaster
-
-    return PostgresBroadcaster(settings.database, process)
-
-
-def _partner(settings: Settings) -> HttpPartner | NoPartner:
-    if settings.external_api_url is None:
-        return NoPartner()
-    return HttpPartner(
-        settings.external_api_url, settings.external_api_timeout_seconds, settings.external_api_concurrency
-    )
-
-
-def _blobs(settings: Settings) -> BlobStore:
-    if settings.storage_backend == "s3":
-        from adapters.storage.s3 import S3BlobStore
-
-        assert settings.s3_bucket is not None  # the settings see to it
-        secret = settings.s3_secret_access_key
-        return S3BlobStore(
-            settings.s3_bucket,
-            region=settings.s3_region,
-            endpoint_url=settings.s3_endpoint_url,
-            access_key_id=settings.s3_access_key_id,
-            secret_access_key=secret.get_secret_value() if secret else None,
-        )
-    from adapters.storage.disk import DiskBlobStore
-
-    return DiskBlobStore(settings.data_dir / "files")
-
-
-def _checks(
-    settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
-) -> Mapping[str, Check]:
-    async def schema_is_current() -> None:
-        try:
-            revision = await database.schema_revision()
-        except Unavailable as error:
-            raise NotReady(_database_away(settings, error)) from error
-        if revision != head():
-            raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
-
-    async def queue_answers() -> None:
-        try:
-            await queue.figures()
-        except Unavailable:
-            raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
-
-    async def storage_takes_bytes() -> None:
-        try:
-            await blobs.ping()
-        except StorageFull:
-            raise NotReady("there is no room left") from None
-        except Unavailable:
-            where = "the bucket S3_BUCKET" if settings.storage_backend == "s3" else "DATA_DIR/files"
-            raise NotReady(f"{where} can't be written to; the log says why") from None
-
-    checks: dict[str, Check] = {
-        "database": schema_is_current,
-        "storage": storage_takes_bytes,
-        "jobs": queue_answers,
-    }
-
-    async def redis_answers() -> None:
-        if not await throttle.redis_answers():
-            raise NotReady("Redis does not answer at REDIS_URL")
-
-    if settings.redis_url is not None:
-        checks["redis"] = redis_answers
-    return checks
-
-
-def _database_away(settings: Settings, error: Unavailable) -> str:
-    """What to look at. Of what the driver says, only the kind of error: its text may hold a name or an address."""
-    kind = type(error.__cause__ or error).__name__
-    if settings.uses_sqlite:
-        return f"can't be used ({kind}): look whether the file in DATA_DIR or DATABASE_URL can be read and written"
-    return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
-
-
-async def _partner_answers(partner: Partner) -> None:
-    """Raises `NotReady`."""
-    try:
-        await partner.data()
-    except ExternalApiError as error:
-        raise NotReady(f"answers with status {error.upstream_status} at EXTERNAL_API_URL/data") from None
-    except ExternalServiceUnavailable:
-        raise NotReady("gives no JSON at EXTERNAL_API_URL/data: look whether it runs there") from None
-
-
-def _all_checks(
-    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer, partner: Partner
-) -> Mapping[str, Check]:
-    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
-
-    With the mail server and the partner, without which most of Portico works.
-    """
-
-    async def unless_pending(check: Check) -> None:
-        with suppress(Unavailable):
-            if (await database.schema_revision() or "") < head():
-                raise Pending("the schema is brought up to date when portico serve starts")
-        await check()
-
-    if settings.migrates_itself:
-        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
-    if settings.external_api_url is not None:
-        checks = {**checks, "partner": partial(_partner_answers, partner)}
-    if settings.mail_backend != "smtp":
-        return checks
-    from adapters.mail.smtp import SmtpMailer
-
-    assert isinstance(mailer, SmtpMailer)
-    return {**checks, "mail": mailer.greet}
-
-
-def _session_lifetime(settings: Settings) -> timedelta:
-    return timedelta(days=settings.refresh_token_expire_days)
-
-
-def _tokens(settings: Settings, secret_key: bytes, clock: SystemClock) -> JwtAccessTokens:
-    return JwtAccessTokens(
-        _signing_keys(settings, secret_key),
-        issuer=settings.public_url,
-        audience=AUDIENCE,
-        lifetime=timedelta(minutes=settings.access_token_expire_minutes),
-        clock=clock,
-    )
-
-
-def _process_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-class _AtFirstUse(Mapping[str, Handler]):
-    """The handlers, each built when the first job of its kind comes: what most starts don't need isn't loaded then."""
-
-    def __init__(self, handlers: Provider[Mapping[str, Handler]]) -> None:
-        assert isinstance(handlers, Dict)
-        self._providers: Mapping[str, Provider[Handler]] = handlers.kwargs
-
-    def __getitem__(self, kind: str) -> Handler:
-        return self._providers[kind]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._providers)
-
-    def __len__(self) -> int:
-        return len(self._providers)
-
-
 class Container(DeclarativeContainer):
     """Every part, built once, at its first use. Two containers share nothing."""
 
@@ -327,27 +114,27 @@ class Container(DeclarativeContainer):
     # The parts that plug into the ports
     tracing = Singleton(_tracing, settings)
     clock = Singleton(SystemClock)
-    database = Singleton(_database, settings)
+    database = Singleton(parts.database, settings)
     reads = Singleton(_traced, tracing, "database", Singleton(SqlReads, database, clock))
     job_queue = Singleton(SqlJobQueue, database)
-    secret_key = Singleton(_secret_key, settings)
-    secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
+    secret_key = Singleton(parts.secret_key, settings)
+    secrets = Singleton(SystemSecrets, secret_key, Singleton(parts.previous_keys, settings))
     words = Singleton(ClientWords)
     process = Singleton(_process_name)
-    broadcaster = Singleton(_broadcaster, settings, secret_key, process)
+    broadcaster = Singleton(parts.broadcaster, settings, secret_key, process)
     realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
     show = Singleton(Shown, settings.provided.api_v1_str)
     begin = Singleton(
         _traced_begin, tracing, Singleton(partial, begin, database, clock, show, realtime.provided.changed)
     )
-    tokens = Singleton(_tokens, settings, secret_key, clock)
+    tokens = Singleton(parts.tokens, settings, secret_key, clock)
     hasher = Singleton(_traced, tracing, "hasher", Singleton(BcryptHasher, settings.provided.bcrypt_rounds))
     breached = Singleton(BreachedPasswordList)
-    partner = Singleton(_traced, tracing, "partner", Singleton(_partner, settings))
-    blobs = Singleton(_blobs, settings)
+    partner = Singleton(_traced, tracing, "partner", Singleton(parts.partner, settings))
+    blobs = Singleton(parts.blobs, settings)
     pictures = Singleton(PillowImages)
-    throttle = Singleton(_traced, tracing, "throttle", Singleton(_throttle, settings, secret_key))
-    bare_mailer = Singleton(_mailer, settings)
+    throttle = Singleton(_traced, tracing, "throttle", Singleton(parts.throttle, settings, secret_key))
+    bare_mailer = Singleton(parts.mailer, settings)
     mailer = Singleton(_traced, tracing, "mailer", bare_mailer)
     metrics = Singleton(Metrics)
 
@@ -484,7 +271,7 @@ class Container(DeclarativeContainer):
     worker = Singleton(Worker, process, job_queue, traced_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
-    checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)
+    checks = Singleton(checks_of, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
-    full_check = Singleton(Readiness, Singleton(_all_checks, checks, settings, database, bare_mailer, partner))
+    full_check = Singleton(Readiness, Singleton(all_checks, checks, settings, database, bare_mailer, partner))
     schema_head = Singleton(head)

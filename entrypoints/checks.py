@@ -1,0 +1,102 @@
+"""What tells whether each part can be used: for `/health/ready`, and for `portico check`, which asks more."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from adapters.limits.throttle import MovingWindowThrottle
+from adapters.persistence.database import Database
+from adapters.persistence.migrations import head
+from application.ports.jobs import JobQueue
+from application.ports.mail import Mailer
+from application.ports.partner import Partner
+from application.ports.storage import BlobStore, StorageFull
+from domain.errors import Unavailable
+from domain.partner import ExternalApiError, ExternalServiceUnavailable
+from entrypoints.health import Check, NotReady, Pending
+from entrypoints.settings import Settings
+
+
+def checks_of(
+    settings: Settings, database: Database, blobs: BlobStore, queue: JobQueue, throttle: MovingWindowThrottle
+) -> Mapping[str, Check]:
+    async def schema_is_current() -> None:
+        try:
+            revision = await database.schema_revision()
+        except Unavailable as error:
+            raise NotReady(_database_away(settings, error)) from error
+        if revision != head():
+            raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
+
+    async def queue_answers() -> None:
+        try:
+            await queue.figures()
+        except Unavailable:
+            raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
+
+    async def storage_takes_bytes() -> None:
+        try:
+            await blobs.ping()
+        except StorageFull:
+            raise NotReady("there is no room left") from None
+        except Unavailable:
+            where = "the bucket S3_BUCKET" if settings.storage_backend == "s3" else "DATA_DIR/files"
+            raise NotReady(f"{where} can't be written to; the log says why") from None
+
+    checks: dict[str, Check] = {
+        "database": schema_is_current,
+        "storage": storage_takes_bytes,
+        "jobs": queue_answers,
+    }
+
+    async def redis_answers() -> None:
+        if not await throttle.redis_answers():
+            raise NotReady("Redis does not answer at REDIS_URL")
+
+    if settings.redis_url is not None:
+        checks["redis"] = redis_answers
+    return checks
+
+
+def _database_away(settings: Settings, error: Unavailable) -> str:
+    """What to look at. Of what the driver says, only the kind of error: its text may hold a name or an address."""
+    kind = type(error.__cause__ or error).__name__
+    if settings.uses_sqlite:
+        return f"can't be used ({kind}): look whether the file in DATA_DIR or DATABASE_URL can be read and written"
+    return f"can't be used ({kind}): look whether PostgreSQL runs where DATABASE_URL says, and lets its user in"
+
+
+async def _partner_answers(partner: Partner) -> None:
+    """Raises `NotReady`."""
+    try:
+        await partner.data()
+    except ExternalApiError as error:
+        raise NotReady(f"answers with status {error.upstream_status} at EXTERNAL_API_URL/data") from None
+    except ExternalServiceUnavailable:
+        raise NotReady("gives no JSON at EXTERNAL_API_URL/data: look whether it runs there") from None
+
+
+def all_checks(
+    checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer, partner: Partner
+) -> Mapping[str, Check]:
+    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
+
+    With the mail server and the partner, without which most of Portico works.
+    """
+
+    async def unless_pending(check: Check) -> None:
+        with suppress(Unavailable):
+            if (await database.schema_revision() or "") < head():
+                raise Pending("the schema is brought up to date when portico serve starts")
+        await check()
+
+    if settings.migrates_itself:
+        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
+    if settings.external_api_url is not None:
+        checks = {**checks, "partner": partial(_partner_answers, partner)}
+    if settings.mail_backend != "smtp":
+        return checks
+    from adapters.mail.smtp import SmtpMailer
+
+    assert isinstance(mailer, SmtpMailer)
+    return {**checks, "mail": mailer.greet}
