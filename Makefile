@@ -9,7 +9,7 @@ ROUNDS ?= 10
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint bench soak lock
+.PHONY: help install serve test lint bench soak mutants lock
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,10 @@ bench: install  ## Run the benchmarks, as ratios
 
 soak: install  ## Let the hosts of a whole deployment fail, one after the other (ROUNDS=…)
 	PORTICO_SOAK_ROUNDS=$(ROUNDS) .venv/bin/pytest -n 0 -s tests/faults/test_many_machines.py $(ARGS)
+
+mutants: install  ## Change the rules and use cases bit by bit, and see that a test fails each time (ARGS=… names some)
+	.venv/bin/mutmut run $(ARGS)
+	.venv/bin/mutmut results
 
 lock: .venv/bin/python  ## Pin again what pyproject.toml asks for (ARGS=--upgrade for the newest)
 	@$(use_uv)

@@ -104,7 +104,7 @@ class ImportItems:
             state = await work.imports.get(file.id)
             state.must_stand_at(batch.begins)
             for item in await work.items.add_all(items) if items else ():
-                work.announce(ItemCreated(item.id, item.owner_id))
+                work.announce(ItemCreated(item))
             state.take(created=len(items), errors=batch.errors, position=batch.end, line=batch.line)
             state.finished = last
             await work.imports.save(state)

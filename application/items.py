@@ -35,7 +35,7 @@ class CreateItem:
         item = Item(title=title, description=description, owner_id=actor.user.id, created_at=now, updated_at=now)
         async with self.begin() as work:
             item = await work.items.add(item)
-            work.announce(ItemCreated(item.id, item.owner_id))
+            work.announce(ItemCreated(item))
             if keep is not None:
                 await keep(work, item)
         return item
@@ -88,7 +88,7 @@ class EditItem:
             item.must_be_one_of(versions)
             item.edit(change, self.clock.now())
             await work.items.save(item)
-            work.announce(ItemUpdated(item.id, item.owner_id))
+            work.announce(ItemUpdated(item))
         return item
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -72,6 +72,7 @@ class Worker:
 
     async def _take_up(self, stopping: asyncio.Task[bool]) -> None:
         """Start as many jobs as there are, and hands for them; rest if there are none."""
+        busy = self._lacking_hands()
         lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
         free, free_for_lasting = CONCURRENCY - len(self._under_way) + lasting, MOST_LASTING - lasting
         jobs = await self.queue.claim(self.name, limit=free, lease=self.lease, lasting=free_for_lasting)
@@ -79,25 +80,27 @@ class Worker:
             task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
             self._under_way[task] = job.kind
             task.add_done_callback(self._under_way.pop)
-        if not jobs or self._is_short_of_hands():
-            await self._rest(stopping)
+        lacking = self._lacking_hands()
+        if not jobs or lacking:
+            await self._rest(stopping, {*busy, *lacking})
 
     async def _schedule(self) -> bool:
         for kind in self.schedules:
             await self.queue.add(NewJob(kind, dedupe_key=kind))
         return True
 
-    async def _rest(self, stopping: asyncio.Task[bool]) -> None:
-        """Wait until there may be something to do: news of the queue, or a hand that is free again."""
-        hands = list(self._under_way) if self._is_short_of_hands() else []
+    async def _rest(self, stopping: asyncio.Task[bool], hands: Collection[asyncio.Task[None]]) -> None:
+        """Wait until there may be something to do: news of the queue, or one of the hands that is free again."""
         news = asyncio.create_task(self.queue.wait(self.poll))
         await asyncio.wait([stopping, news, *hands], return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
         await asyncio.gather(news, return_exceptions=True)
 
-    def _is_short_of_hands(self) -> bool:
+    def _lacking_hands(self) -> Collection[asyncio.Task[None]]:
+        """What is under way, if that keeps other jobs from being taken up."""
         lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
-        return lasting >= MOST_LASTING or len(self._under_way) - lasting >= CONCURRENCY
+        is_lacking = lasting >= MOST_LASTING or len(self._under_way) - lasting >= CONCURRENCY
+        return list(self._under_way) if is_lacking else ()
 
     async def _wind_up(self) -> None:
         if self._under_way:
@@ -111,14 +114,8 @@ class Worker:
         """Do one job, keep its lease meanwhile, and say how it ended."""
         request_id.set(job.request_id)
         doing = asyncio.ensure_future(self._do(job))
-        keeping = asyncio.create_task(self._keep(job))
         try:
-            await asyncio.wait([doing, keeping], return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                doing.cancel()
-                await asyncio.gather(doing, return_exceptions=True)
-                self._report(job, "lost")
-                return
+            await self._keep_while(doing, job)
             failure = RuntimeError("the handler gave up by itself") if doing.cancelled() else doing.exception()
             if isinstance(failure, LeaseLost):
                 raise failure
@@ -130,11 +127,20 @@ class Worker:
                 await self.queue.put_back(job, delay=timedelta(), error=None)
             raise
         except LeaseLost:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
             self._report(job, "lost")
         except Unavailable:
             log.warning("the outcome of a job could not be written down; it will be done again", extra={"job": job.id})
-        finally:
-            keeping.cancel()
+
+    async def _keep_while(self, doing: asyncio.Future[None], job: Job) -> None:
+        """Extend the lease until it is done. An outage is no loss: the lease may outlast it. Raises `LeaseLost`."""
+        while True:
+            await asyncio.wait([doing], timeout=self.heartbeat.total_seconds())
+            if doing.done():
+                return
+            with suppress(Unavailable):
+                await self.queue.extend(job, self.lease)
 
     async def _do(self, job: Job) -> None:
         handler = self.handlers.get(job.kind)
@@ -143,17 +149,6 @@ class Worker:
         if job.attempt > len(RETRY_DELAYS) + 1:
             raise PermanentFailure("every worker that took this job died or lost its lease")
         await handler(job)
-
-    async def _keep(self, job: Job) -> None:
-        """Extend the lease until it is lost. An outage is no loss: the lease may outlast it."""
-        while True:
-            await asyncio.sleep(self.heartbeat.total_seconds())
-            try:
-                await self.queue.extend(job, self.lease)
-            except LeaseLost:
-                return
-            except Unavailable:
-                continue
 
     async def _conclude(self, job: Job, failure: BaseException | None) -> str:
         if failure is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hmac import compare_digest
+from typing import Final
 
 from application.files import Content, content_of
 from application.idempotency import Keep
@@ -12,6 +12,8 @@ from application.ports.security import Secrets
 from application.ports.storage import BlobStore
 from domain.files import FileId, InvalidLink
 from domain.users import Actor
+
+PURPOSE: Final = "file link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class Link:
         return datetime.fromtimestamp(int(self.expires), UTC)
 
 
-def _signature(secrets: Secrets, file_id: int, expires: str) -> str:
-    return secrets.derived("file link", f"{file_id} {expires}")
+def _subject(file_id: int, expires: str) -> str:
+    return f"{file_id} {expires}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class CreateLink:
         file = await self.reads.file(file_id)
         file.must_belong_to(actor)
         expires = str(-int(-(self.clock.now() + lifetime).timestamp() // 1))
-        link = Link(file.id, expires, _signature(self.secrets, file.id, expires))
+        link = Link(file.id, expires, self.secrets.derived(PURPOSE, _subject(file.id, expires)))
         if keep is not None:
             async with self.begin() as work:
                 await keep(work, link)
@@ -68,8 +70,7 @@ class OpenLink:
     clock: Clock
 
     async def __call__(self, file_id: int, expires: str, signature: str) -> Content:
-        expected = _signature(self.secrets, file_id, expires)
-        if not compare_digest(signature.encode(errors="replace"), expected.encode()):
+        if not self.secrets.is_derived(signature, PURPOSE, _subject(file_id, expires)):
             raise InvalidLink
         if self.clock.now().timestamp() >= int(expires):
             raise InvalidLink

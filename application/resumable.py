@@ -18,6 +18,7 @@ from application.ports.persistence import Begin, Reads, Work
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uploads import Draft, KeepDrafts, discard
+from domain.errors import Refusal, Unavailable
 from domain.files import File, FileTooLarge, QuotaExceeded, content_type, label
 from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
 from domain.users import Actor
@@ -124,29 +125,39 @@ class ReceiveUpload:
                 pending.append(UploadPart(offset, staged.key, staged.sha256, staged.size))
                 offset += staged.size
                 if checksum is None and offset < upload.length:
-                    upload, pending = await self._write_down(upload, pending), []
+                    parts, pending = pending, []
+                    upload = await self._write_down(upload, parts)
             body.verify()
             if upload.file_id is None and offset == upload.length:
-                upload, pending = await self._finish(upload, pending), []
+                upload = await self._finish(upload, pending)
             else:
-                upload, pending = await self._write_down(upload, pending), []
-        finally:
+                parts, pending = pending, []
+                upload = await self._write_down(upload, parts)
+        except BaseException:
             await _discard(self.store, pending)
+            raise
         if body.failure is not None:
             raise body.failure
         return upload
 
     async def _write_down(self, upload: ResumableUpload, parts: Sequence[UploadPart]) -> ResumableUpload:
-        """Go on by these parts."""
+        """Go on by these parts. They are removed if that is refused; if it fails, they may be written down all the
+        same, and are left to the sweep if they aren't."""
         empty, parts = _sifted(parts)
-        if parts:
-            async with self.begin() as work:
-                await _must_have_room(work, upload, sum(part.size for part in parts), self.quota)
-                upload, had = await work.resumable_uploads.get(upload.id)
-                upload.take(parts, had)
-                await work.resumable_uploads.add_parts(upload.id, parts)
-                await work.resumable_uploads.save(upload)
-        await _discard(self.store, empty)
+        try:
+            if parts:
+                async with self.begin() as work:
+                    await _must_have_room(work, upload, sum(part.size for part in parts), self.quota)
+                    upload, had = await work.resumable_uploads.get(upload.id)
+                    upload.take(parts, had)
+                    await work.resumable_uploads.add_parts(upload.id, parts)
+                    await work.resumable_uploads.save(upload)
+        except Refusal as error:
+            if not isinstance(error, Unavailable):
+                await _discard(self.store, parts)
+            raise
+        finally:
+            await _discard(self.store, empty)
         return upload
 
     async def _finish(self, upload: ResumableUpload, last: Sequence[UploadPart]) -> ResumableUpload:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from application.changes import KEPT as CHANGES_KEPT
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
@@ -17,6 +18,9 @@ REMEMBERED: Final = timedelta(days=7)
 """How long an expired mailed token is kept: longer than its mail is retried, so that no retry revives a dead one."""
 OVERDUE: Final = timedelta(days=2)
 """How long a session that has expired is left alone: a host whose clock is wrong must not sign anybody out for good."""
+CHANGES_SPARED: Final = timedelta(hours=1)
+"""How long a change is kept after nobody can resume from it. Of two that are written down at once, the first may bear
+the later time: whatever follows the one somebody resumes from must still be there."""
 
 
 async def _sweep_sessions(work: Work, now: datetime) -> int:
@@ -31,6 +35,10 @@ async def _sweep_answers(work: Work, _: datetime) -> int:
     return await work.answers.sweep(KEPT, limit=BATCH)
 
 
+async def _sweep_changes(work: Work, _: datetime) -> int:
+    return await work.changes.sweep(CHANGES_KEPT + CHANGES_SPARED, limit=BATCH)
+
+
 async def _sweep_tasks(work: Work, now: datetime) -> int:
     return await work.tasks.sweep(now - tasks.KEPT, limit=BATCH)
 
@@ -39,13 +47,14 @@ SWEEPS: Final[tuple[Callable[[Work, datetime], Awaitable[int]], ...]] = (
     _sweep_sessions,
     _sweep_mailed_tokens,
     _sweep_answers,
+    _sweep_changes,
     _sweep_tasks,
 )
 
 
 @dataclass(frozen=True)
 class SweepExpired:
-    """Remove expired sessions, refresh tokens, mailed tokens, kept answers and tasks that ended, in batches."""
+    """Remove what has expired (sessions, tokens of every kind, kept answers, changes, tasks that ended), in batches."""
 
     begin: Begin
     clock: Clock

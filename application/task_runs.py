@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from application.ports.clock import Clock
-from application.ports.jobs import Job, LeaseLost, PermanentFailure
+from application.ports.jobs import TASK_ID, Job, LeaseLost, PermanentFailure
 from application.ports.persistence import Begin, Reads, Work
 from application.tasks import GAVE_UP
 from domain.errors import Refusal, Unavailable
@@ -47,7 +47,7 @@ class Run:
         yield task
         await work.tasks.save(task)
         if task.has_ended or self.is_time_to_tell:
-            work.announce(TaskUpdated(task.id, task.owner_id))
+            work.announce(TaskUpdated(task))
             self._told_at = self.clock.now()
         self.task = task
 
@@ -91,7 +91,7 @@ class RunTask:
 
     async def __call__(self, job: Job) -> None:
         try:
-            run = Run(self.begin, self.clock, job, await self.reads.task(job.payload["task_id"]))
+            run = Run(self.begin, self.clock, job, await self.reads.task(job.payload[TASK_ID]))
             async with run.writing() as (_, task):
                 task.begin(self.clock.now())
             await self._try(run)

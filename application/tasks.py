@@ -52,7 +52,7 @@ class StartTask:
         async with self.begin() as work:
             task = await work.tasks.add(task)
             work.announce(TaskStarted(task.id, task.owner_id))
-            work.announce(TaskUpdated(task.id, task.owner_id))
+            work.announce(TaskUpdated(task))
             if keep is not None:
                 await keep(work, task)
         return task
@@ -96,7 +96,7 @@ class CancelTask:
             task.must_belong_to(actor)
             task.cancel(self.clock.now())
             await work.tasks.save(task)
-            work.announce(TaskUpdated(task.id, task.owner_id))
+            work.announce(TaskUpdated(task))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class SettleTasks:
                 task = await work.tasks.get(task_id)
                 task.fail(*GAVE_UP, self.clock.now())
                 await work.tasks.save(task)
-                work.announce(TaskUpdated(task.id, task.owner_id))
+                work.announce(TaskUpdated(task))
 
 
 @dataclass(frozen=True)

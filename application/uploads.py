@@ -164,7 +164,7 @@ class KeepDrafts:
                 created_at=now,
             )
             files.append(await work.files.add(file))
-            work.announce(FileCreated(files[-1].id, owner_id))
+            work.announce(FileCreated(files[-1]))
         return files
 
 

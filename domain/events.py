@@ -1,6 +1,14 @@
-"""What the domain announces, named in the past tense. Fields are plain JSON values: events are written down."""
+"""What the domain announces, named in the past tense.
+
+Fields are plain JSON values, since events are written down; or the thing itself, where its owner is shown what became
+of it: see `application.changes`.
+"""
 
 from dataclasses import dataclass
+
+from domain.files import File
+from domain.items import Item
+from domain.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +73,12 @@ class UserDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ItemCreated:
-    item_id: int
-    owner_id: int
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)
 class ItemUpdated:
-    item_id: int
-    owner_id: int
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,7 @@ class ItemDeleted:
 
 @dataclass(frozen=True, slots=True)
 class FileCreated:
-    file_id: int
-    owner_id: int
+    file: File
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,7 @@ class TaskStarted:
 class TaskUpdated:
     """It began, went on, or ended. While it goes on, this is announced about once a second at most."""
 
-    task_id: str
-    owner_id: int
+    task: Task
 
 
 Event = (

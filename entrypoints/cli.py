@@ -172,7 +172,7 @@ def _openapi(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
-    from entrypoints.jobs import details, table
+    from entrypoints.jobs import shown, table
 
     container = _container(settings)
     queue = container.job_queue()
@@ -185,8 +185,8 @@ def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.id is None:
         raise WrongSettings([f"jobs {arguments.action}: needs the id of a job; portico jobs list shows them"])
     if arguments.action == "show":
-        if job := _run(container, lambda: queue.find(arguments.id)):
-            print(details(job))
+        if text := _run(container, lambda: shown(arguments.id, queue, container.reads())):
+            print(text)
             return 0
         print("There is no job of that id.", file=sys.stderr)
         return FAILED

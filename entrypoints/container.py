@@ -1,5 +1,6 @@
 """The composition root: the only place that names an adapter. A setting picks it, and nothing else changes."""
 
+import hmac
 import os
 import secrets
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Dict, Factory, Object, Provider, Singleton
+from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
 
 from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
@@ -21,6 +22,7 @@ from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
+from adapters.realtime.memory import MemoryBroadcaster
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
 from adapters.security.clock import SystemClock
@@ -29,6 +31,7 @@ from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
 from adapters.security.signing_keys import SigningKeys
 from application import (
+    changes,
     collecting,
     email_addresses,
     exports,
@@ -57,12 +60,16 @@ from application.ports.jobs import JobQueue
 from application.ports.mail import Letter, Mailer
 from application.ports.partner import Partner
 from application.ports.persistence import Begin
-from application.ports.storage import BlobStore
+from application.ports.realtime import Broadcaster
+from application.ports.storage import BlobStore, StorageFull
+from application.realtime import OpenConnection, Realtime
 from domain.errors import Unavailable
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from entrypoints.health import Check, NotReady, Pending, Readiness
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings
+from entrypoints.shown import Shown
+from entrypoints.words import ClientWords
 
 if TYPE_CHECKING:
     from entrypoints.tracing import Tracing
@@ -153,6 +160,19 @@ def _mailer(settings: Settings) -> Mailer:
     return ConsoleMailer(writer)
 
 
+def _broadcaster(settings: Settings, secret_key: bytes, process: str) -> Broadcaster:
+    if settings.redis_url is not None:
+        from adapters.realtime.redis import RedisBroadcaster
+
+        service = hmac.new(secret_key, b"portico realtime 1", "sha256").hexdigest()[:32]
+        return RedisBroadcaster(settings.redis_url, service, process)
+    if settings.uses_sqlite:
+        return MemoryBroadcaster()
+    from adapters.realtime.postgres import PostgresBroadcaster
+
+    return PostgresBroadcaster(settings.database, process)
+
+
 def _partner(settings: Settings) -> HttpPartner | NoPartner:
     if settings.external_api_url is None:
         return NoPartner()
@@ -196,9 +216,18 @@ def _checks(
         except Unavailable:
             raise NotReady("the job queue is kept in the database, which can't be used yet: see there") from None
 
+    async def storage_takes_bytes() -> None:
+        try:
+            await blobs.ping()
+        except StorageFull:
+            raise NotReady("there is no room left") from None
+        except Unavailable:
+            where = "the bucket S3_BUCKET" if settings.storage_backend == "s3" else "DATA_DIR/files"
+            raise NotReady(f"{where} can't be written to; the log says why") from None
+
     checks: dict[str, Check] = {
         "database": schema_is_current,
-        "storage": blobs.ping,
+        "storage": storage_takes_bytes,
         "jobs": queue_answers,
     }
 
@@ -269,7 +298,7 @@ def _tokens(settings: Settings, secret_key: bytes, clock: SystemClock) -> JwtAcc
     )
 
 
-def _worker_name() -> str:
+def _process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -299,11 +328,18 @@ class Container(DeclarativeContainer):
     tracing = Singleton(_tracing, settings)
     clock = Singleton(SystemClock)
     database = Singleton(_database, settings)
-    begin = Singleton(_traced_begin, tracing, Singleton(partial, begin, database, clock))
     reads = Singleton(_traced, tracing, "database", Singleton(SqlReads, database, clock))
     job_queue = Singleton(SqlJobQueue, database)
     secret_key = Singleton(_secret_key, settings)
     secrets = Singleton(SystemSecrets, secret_key, Singleton(_previous_keys, settings))
+    words = Singleton(ClientWords)
+    process = Singleton(_process_name)
+    broadcaster = Singleton(_broadcaster, settings, secret_key, process)
+    realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
+    show = Singleton(Shown, settings.provided.api_v1_str)
+    begin = Singleton(
+        _traced_begin, tracing, Singleton(partial, begin, database, clock, show, realtime.provided.changed)
+    )
     tokens = Singleton(_tokens, settings, secret_key, clock)
     hasher = Singleton(_traced, tracing, "hasher", Singleton(BcryptHasher, settings.provided.bcrypt_rounds))
     breached = Singleton(BreachedPasswordList)
@@ -319,6 +355,7 @@ class Container(DeclarativeContainer):
     session_lifetime = Singleton(_session_lifetime, settings)
     activity = Singleton(Activity, begin, clock)
     authenticate = Singleton(sessions.Authenticate, tokens, reads, clock, activity)
+    open_connection = Singleton(OpenConnection, authenticate, tokens)
     issue_tokens = Singleton(sessions.IssueTokens, tokens, secrets)
     sign_in = Singleton(sessions.SignIn, begin, reads, hasher, throttle, issue_tokens, secrets, clock, session_lifetime)
     refresh_session = Singleton(sessions.RefreshSession, begin, issue_tokens, secrets, clock, session_lifetime)
@@ -423,6 +460,7 @@ class Container(DeclarativeContainer):
         mail_message=Singleton(mail.MailMessage, mailer),
         record_activity=Singleton(users.RecordActivity, begin),
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
+        remove_changes_of_user=Singleton(changes.RemoveChangesOfUser, begin),
         remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
         remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
         collect_blob=collect_blob,
@@ -443,7 +481,7 @@ class Container(DeclarativeContainer):
     )
     handlers = Singleton(_AtFirstUse, job_handlers.provider)
     traced_handlers = Singleton(_traced_handlers, tracing, handlers)
-    worker = Singleton(Worker, Factory(_worker_name), job_queue, traced_handlers, schedules, metrics.provided.worked)
+    worker = Singleton(Worker, process, job_queue, traced_handlers, schedules, metrics.provided.worked)
 
     # Whether it all works, asked over HTTP and by `portico check`
     checks = Singleton(_checks, settings, database, blobs, job_queue, throttle)

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from application.jobs import RETRY_DELAYS
-from application.ports.jobs import JobDetails, JobRecord
+from application.ports.jobs import JobDetails, JobQueue, JobRecord
+from application.ports.persistence import Reads
+from domain.tasks import Task, TaskNotFound
 
 COLUMNS: Final = ("ID", "STATE", "KIND", "ATTEMPTS", "AGE", "ERROR")
 BAR: Final = 20
@@ -26,14 +28,18 @@ def _row(job: JobRecord) -> tuple[str, ...]:
     return (job.id, job.state, job.kind, str(job.attempt), span(job.age_seconds), printable(job.error or ""))
 
 
-def details(job: JobDetails) -> str:
-    """All there is to know of a job but for what its payload says: there are addresses in it, and messages."""
+def details(job: JobDetails, task: Task | None = None) -> str:
+    """All there is to know of a job but for what its payload says: there are addresses in it, and messages.
+
+    `task` is the one that it does, if it does one.
+    """
     record = job.record
     facts: Sequence[tuple[str, str | None]] = (
         ("Job", record.id),
         ("Kind", record.kind),
         ("State", _state(job)),
         ("Attempts", f"{bar(record.attempt / MOST_ATTEMPTS)} {record.attempt} of {MOST_ATTEMPTS}"),
+        ("Task", f"{bar(task.progress / 100)} {task.progress} % of {task.kind}, {task.status}" if task else None),
         ("Age", span(record.age_seconds)),
         ("Error", record.error),
         ("Worker", job.owner),
@@ -41,6 +47,19 @@ def details(job: JobDetails) -> str:
         ("Payload", f"{', '.join(job.payload_keys)} (the values are not shown)" if job.payload_keys else None),
     )
     return "\n".join(f"{name:<9} {printable(value)}" for name, value in facts if value)
+
+
+async def shown(job_id: str, queue: JobQueue, reads: Reads) -> str | None:
+    """The details of the job of that id, and how far the task is that it does. None if there is no such job."""
+    job = await queue.find(job_id)
+    if job is None:
+        return None
+    if job.task_id is None:
+        return details(job)
+    try:
+        return details(job, await reads.task(job.task_id))
+    except TaskNotFound:  # it went with its owner
+        return details(job)
 
 
 def _state(job: JobDetails) -> str:

@@ -52,6 +52,7 @@ async def running(container: Container, *, with_worker: bool) -> AsyncIterator[N
             await asyncio.wait_for(container.activity().write(), LAST_WORDS)
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
+        await container.realtime().close()
         await container.partner().close()
         await container.throttle().close()
         container.hasher().close()

@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from entrypoints.container import Container
 from entrypoints.http.app import app_of, create_app
 from entrypoints.http.connection import Connection
+from entrypoints.http.upgrades import LARGEST_MESSAGE
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import read_settings
@@ -75,7 +76,9 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         http=Connection,
-        ws="none",
+        ws="entrypoints.http.upgrades:websocket_connection",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from application.activity import Activity
+from application.changes import RemoveChangesOfUser
 from application.collecting import CollectBlob, SweepBlobs
 from application.email_addresses import ChangeEmail, RequestEmailChange, ResendVerification, VerifyEmail
 from application.exports import ExportAccount
@@ -301,6 +302,7 @@ class World:
             "mail_message": MailMessage(self.mailer),
             "record_activity": RecordActivity(self.store.begin),
             "remove_items_of_user": RemoveItemsOfUser(self.store.begin),
+            "remove_changes_of_user": RemoveChangesOfUser(self.store.begin),
             "remove_files_of_user": RemoveFilesOfUser(self.store.begin),
             "remove_uploads_of_user": RemoveUploadsOfUser(self.store.begin, self.blob_store),
             "collect_blob": collect_blob,

@@ -35,27 +35,33 @@ http {{
 """What Debian's own nginx.conf has, less a master process: whoever runs the tests runs all of it."""
 
 
-@asynccontextmanager
-async def nginx(folder: Path, upstreams: Sequence[int]) -> AsyncIterator[int]:
-    """nginx on the port that it yields, speaking TLS, in front of the servers on these two ports."""
+def command(folder: Path, *, listen: str, upstreams: Sequence[str]) -> list[str]:
+    """What starts it, when its files have been written into the folder. `upstreams` are as nginx names them."""
     assert PROGRAM is not None
     folder.mkdir()
+    text = CONFIGURATION.read_text("utf-8")
+    servers = "\n".join(f"    server {upstream};" for upstream in upstreams)
+    for written, here in {
+        "    server 127.0.0.1:8000 max_fails=0;\n    server 127.0.0.1:8001 max_fails=0;": servers,
+        "listen 443 ssl": f"listen {listen}",
+        "/etc/nginx/": f"{folder}/",
+    }.items():
+        assert written in text
+        text = text.replace(written, here)
+    (folder / "portico.conf").write_text(text, "utf-8")
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder), "utf-8")
+    for name, content in zip(("portico.crt", "portico.key"), certificate(), strict=True):
+        (folder / name).write_bytes(content)
+    return [PROGRAM, "-e", f"{folder}/error.log", "-p", str(folder), "-c", f"{folder}/nginx.conf"]
+
+
+@asynccontextmanager
+async def nginx(folder: Path, upstreams: Sequence[int]) -> AsyncIterator[int]:
+    """nginx on the port that it yields, speaking TLS, in front of the servers on these ports."""
     with reserved_port() as port:
-        text = CONFIGURATION.read_text("utf-8")
-        for written, here in {
-            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-            "127.0.0.1:8000": f"127.0.0.1:{upstreams[0]}",
-            "127.0.0.1:8001": f"127.0.0.1:{upstreams[1]}",
-            "/etc/nginx/": f"{folder}/",
-        }.items():
-            assert written in text
-            text = text.replace(written, here)
-        (folder / "portico.conf").write_text(text, "utf-8")
-        (folder / "nginx.conf").write_text(AROUND.format(folder=folder), "utf-8")
-        for name, content in zip(("portico.crt", "portico.key"), certificate(), strict=True):
-            (folder / name).write_bytes(content)
+        servers = [f"127.0.0.1:{upstream} max_fails=0" for upstream in upstreams]
         process = await asyncio.create_subprocess_exec(
-            *(PROGRAM, "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(folder / "nginx.conf")),
+            *command(folder, listen=f"127.0.0.1:{port} ssl", upstreams=servers),
             stdin=asyncio.subprocess.DEVNULL,
         )
         try:

@@ -45,6 +45,12 @@ class Database(Protocol):
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         """The first row of one read, if there is one. Raises `Unavailable`."""
 
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """One statement that is a transaction of its own, in one round trip: every row that it returns.
+
+        Raises `NotUnique` or `Unavailable`.
+        """
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Leaving the block commits; an exception rolls back. Raises `Unavailable`, then or at the first statement."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
+from adapters.persistence.pages import at_offset, page_of_newest
 from adapters.persistence.rows import FileRow, UserRow
 from adapters.persistence.statements import Row, Statement
 from domain.files import File, FileId, FileNotFound, ImageInfo
@@ -60,11 +61,10 @@ _NEWEST_FIRST: Final = (
     .limit(bindparam("limit"))
 )
 NEWEST_NAMED: Final = Statement(_NEWEST_FIRST.where(col(FileRow.filename) == bindparam("filename")))
-PAGE: Final = Statement(_NEWEST_FIRST.offset(bindparam("skip")))
 PAGE_AFTER: Final = Statement(_NEWEST_FIRST.where(col(FileRow.id) < bindparam("after")))
-COUNT: Final = Statement(
-    select(func.count()).select_from(FileRow).where(col(FileRow.owner_id) == bindparam("owner_id"))
-)
+_COUNT: Final = select(func.count()).select_from(FileRow).where(col(FileRow.owner_id) == bindparam("owner_id"))
+PAGE: Final = at_offset(_NEWEST_FIRST, _COUNT)
+COUNT: Final = Statement(_COUNT)
 
 
 def file_of(row: Row) -> File:
@@ -145,13 +145,6 @@ async def bytes_used_by(database: Database, owner_id: int) -> int:
 
 
 async def page_of_files(database: Database, owner_id: int, request: PageRequest) -> Page[File]:
-    """Newest first, which is by falling id. One row more than asked for tells whether there is a next page."""
-    total = None
-    if request.after is None:
-        rows = await database.all(PAGE, owner_id=owner_id, limit=request.limit + 1, skip=request.skip)
-        counted = await database.first(COUNT, owner_id=owner_id)
-        total = counted[0] if counted else 0
-    else:
-        rows = await database.all(PAGE_AFTER, owner_id=owner_id, limit=request.limit + 1, after=request.after[0])
-    files = [file_of(row) for row in rows[: request.limit]]
-    return Page(files, total, (files[-1].id,) if len(rows) > request.limit else None)
+    """Newest first, which is by falling id."""
+    statements = (PAGE, PAGE_AFTER, COUNT)
+    return await page_of_newest(database, statements, request, file_of, lambda file: file.id, owner_id=owner_id)

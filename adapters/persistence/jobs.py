@@ -4,6 +4,7 @@ One implementation serves both databases: PostgreSQL skips rows that another wor
 writer at a time anyway. Every statement about a claimed job is fenced by `(id, owner, attempt)`.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import (
     ColumnElement,
     Integer,
+    Select,
     Text,
     and_,
     bindparam,
@@ -20,10 +22,12 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     not_,
     null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlmodel import col
@@ -32,7 +36,7 @@ from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
 from adapters.persistence.statements import Row, Statement, now_ms
 from application.ports.clock import request_id, traceparent
-from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()
 _STATE: Final = case(
@@ -57,21 +61,21 @@ ADD: Final = Statement(
         attempt=0,
     )
 )
-_LASTS: Final = col(JobRow.kind) == RUN_TASK
+_LASTS: Final = col(JobRow.kind) == literal_column(f"'{RUN_TASK}'")  # as it is, or no index for just these would serve
 ANY_DUE: Final = Statement(
     select(col(JobRow.id)).where(_DUE, or_(not_(_LASTS), bindparam("lasting", type_=Integer) > 0)).limit(1)
 )
 
 
-def _to_claim(kinds: ColumnElement[bool], limit: str) -> ColumnElement[bool]:
+def _to_claim(kinds: ColumnElement[bool], limit: str) -> Select[str]:
     """Looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit."""
     due = select(col(JobRow.id)).where(_DUE, kinds).order_by(col(JobRow.due_at)).limit(bindparam(limit))
-    return col(JobRow.id).in_(select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id))
+    return select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id)
 
 
 CLAIM: Final = Statement(
     update(JobRow)
-    .where(or_(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting")))
+    .where(col(JobRow.id).in_(union_all(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting"))))
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
     .returning(
         col(JobRow.id),
@@ -85,7 +89,7 @@ CLAIM: Final = Statement(
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
 # Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
 HOLD: Final = Statement(select(col(JobRow.id)).where(_MINE).with_for_update(read=True, key_share=True))
-FINISH: Final = Statement(delete(JobRow).where(_MINE))
+FINISH: Final = Statement(delete(JobRow).where(_MINE).returning(col(JobRow.id)))
 PUT_BACK: Final = Statement(
     update(JobRow)
     .where(_MINE)
@@ -140,18 +144,22 @@ def _ms(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
 
 
+def _values(job: NewJob) -> dict[str, Any]:
+    """What is written of the job, under the id of the request that causes it."""
+    return {
+        "job_id": str(uuid4()),
+        "kind": job.kind,
+        "payload": json.dumps(job.payload),
+        "dedupe_key": job.dedupe_key,
+        "request_id": request_id.get(),
+        "traceparent": traceparent.get(),
+        "delay": _ms(job.delay),
+    }
+
+
 async def write_down(transaction: Transaction, job: NewJob) -> None:
-    """Add the job in this transaction, under the id of the request that causes it."""
-    await transaction.run(
-        ADD,
-        job_id=str(uuid4()),
-        kind=job.kind,
-        payload=json.dumps(job.payload),
-        dedupe_key=job.dedupe_key,
-        request_id=request_id.get(),
-        traceparent=traceparent.get(),
-        delay=_ms(job.delay),
-    )
+    """Add the job in this transaction."""
+    await transaction.run(ADD, **_values(job))
 
 
 def _fence(job: Job) -> dict[str, Any]:
@@ -169,13 +177,17 @@ class SqlJobQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._finished: list[tuple[Job, asyncio.Future[bool]]] = []
+        self._finishing: asyncio.Task[None] | None = None
+        self._found_some = False
+        """Whether the last look found something to claim: then there is likely more, and it is claimed right away."""
 
     async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         lasting = limit if lasting is None else lasting
-        if await self._database.first(ANY_DUE, lasting=lasting) is None:
+        if not self._found_some and await self._database.first(ANY_DUE, lasting=lasting) is None:
             return []
-        async with self._database.transaction() as transaction:
-            rows = await transaction.all(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
+        rows = await self._database.change(CLAIM, new_owner=owner, limit=limit, lasting=lasting, lease=_ms(lease))
+        self._found_some = len(rows) > 0
         return [
             Job(id_, kind, json.loads(payload), attempt, owner, request, trace)
             for id_, kind, payload, attempt, request, trace in rows
@@ -185,7 +197,29 @@ class SqlJobQueue:
         await self._say_of(job, EXTEND, lease=_ms(lease))
 
     async def finish(self, job: Job) -> None:
-        await self._say_of(job, FINISH)
+        """Those that finish while others are being written down are written down together, next."""
+        finished = asyncio.get_running_loop().create_future()
+        self._finished.append((job, finished))
+        if self._finishing is None or self._finishing.done():
+            self._finishing = asyncio.create_task(self._write_down_finished())
+        if not await finished:
+            raise LeaseLost
+
+    async def _write_down_finished(self) -> None:
+        while self._finished:
+            finished, self._finished = self._finished, []
+            try:
+                async with self._database.transaction() as transaction:
+                    rows = await transaction.many(FINISH, [_fence(job) for job, _ in finished])
+            except Exception as error:  # whatever it is, those who wait must hear of it
+                for _, told in finished:
+                    if not told.done():
+                        told.set_exception(error)
+            else:
+                gone = {row[0] for row in rows}
+                for job, told in finished:
+                    if not told.done():
+                        told.set_result(job.id in gone)
 
     async def put_back(self, job: Job, *, delay: timedelta, error: str | None) -> None:
         attempt = job.attempt if error is not None else job.attempt - 1
@@ -217,8 +251,7 @@ class SqlJobQueue:
 
     async def add(self, job: NewJob) -> None:
         try:
-            async with self._database.transaction() as transaction:
-                await write_down(transaction, job)
+            await self._database.change(ADD, **_values(job))
         except NotUnique:
             return  # one with the same key is there
         self._database.signal(JOBS)
@@ -240,13 +273,15 @@ class SqlJobQueue:
         row = await self._database.first(FIND, job_id=job_id)
         if row is None:
             return None
-        *record, due, owner, request, payload = row
+        *record, due, owner, request, text = row
+        payload = json.loads(text)
         return JobDetails(
             _record(record),
             due_in_seconds=None if due is None else due / 1000,
             owner=owner,
             request_id=request,
-            payload_keys=list(json.loads(payload)),
+            payload_keys=list(payload),
+            task_id=payload.get(TASK_ID),
         )
 
 

@@ -24,6 +24,8 @@ the far side of a cut network, must not keep its locks."""
 RECONNECT_PAUSE: Final = 1.0
 KEEP_ALIVE: Final = 10.0
 """Seconds after which the connection that listens is asked whether it is still alive."""
+BURST: Final = 0.005
+"""Seconds that news are waited with for more of them: every process is told of each, and would look each time."""
 DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 OUTAGES: Final = (
@@ -150,6 +152,9 @@ class PostgresDatabase:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        return await self.all(statement, **values)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():
@@ -200,6 +205,7 @@ class PostgresDatabase:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout.total_seconds()):
                 await news.wait()
+                await asyncio.sleep(BURST)
         news.clear()
 
     async def _listen(self) -> None:

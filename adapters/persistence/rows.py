@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -130,6 +130,24 @@ class AnswerRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
 
 
+class ChangeRow(SQLModel, table=True):
+    """What a user is told of. Those of a deleted user are removed afterwards, in batches."""
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        Index("ix_changes_user_id_id", "user_id", "id"),
+        {"sqlite_autoincrement": True},  # an id is never given twice, though the last one was swept
+    )
+
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    user_id: int = Field(sa_column=Column(BigId, nullable=False))
+    channel: str = Field(sa_column=Column(String(32), nullable=False))
+    event: str = Field(sa_column=Column(String(32), nullable=False))
+    data: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON, as the API showed it."""
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
 class BlobRow(SQLModel, table=True):
     """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row."""
 
@@ -253,6 +271,9 @@ class ImportRow(SQLModel, table=True):
     finished: bool
 
 
+LASTS = "kind = 'run_task'"
+
+
 class JobRow(SQLModel, table=True):
     """Background work. Times are milliseconds since the epoch, by the database's clock.
 
@@ -261,6 +282,9 @@ class JobRow(SQLModel, table=True):
     """
 
     __tablename__ = "jobs"
+    __table_args__ = (  # what may last is looked for apart from the rest, however much of that there is
+        Index("ix_jobs_due_at_lasting", "due_at", postgresql_where=text(LASTS), sqlite_where=text(LASTS)),
+    )
 
     id: str = Field(sa_column=Column(String(36), primary_key=True))
     kind: str = Field(sa_column=Column(String(64), nullable=False))

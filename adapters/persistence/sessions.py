@@ -1,6 +1,7 @@
 """Sessions and refresh tokens in the database."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
 from adapters.persistence.rows import RefreshTokenRow, SessionRow, UserRow
-from adapters.persistence.statements import Row, Statement
+from adapters.persistence.statements import Row, Statement, texts_in
 from adapters.persistence.users import COLUMNS as USER_COLUMNS
 from adapters.persistence.users import user_of
 from domain.sessions import RefreshToken, Session
@@ -70,6 +71,15 @@ IDENTIFY: Final = Statement(
     select(col(SessionRow.expires_at), *USER_COLUMNS)
     .join(UserRow, col(UserRow.id) == col(SessionRow.user_id))
     .where(col(SessionRow.id) == bindparam("session_id"))
+)
+LIVE: Final = Statement(
+    select(col(SessionRow.id))
+    .join(UserRow, col(UserRow.id) == col(SessionRow.user_id))
+    .where(
+        col(SessionRow.id).op("IN")(texts_in(bindparam("session_ids"))),
+        col(SessionRow.expires_at) > bindparam("now"),
+        col(UserRow.is_active),
+    )
 )
 OF_USER: Final = Statement(
     select(*_SESSION)
@@ -135,3 +145,9 @@ async def identify(database: Database, session_id: str) -> tuple[User, datetime]
 async def sessions_of(database: Database, user_id: int, now: datetime) -> Sequence[Session]:
     """The sessions of that user that have not expired, last used first."""
     return [_session_of(row) for row in await database.all(OF_USER, user_id=user_id, now=now)]
+
+
+async def live_sessions(database: Database, session_ids: Collection[str], now: datetime) -> Collection[str]:
+    """Those of these sessions that have not expired, and whose user is active."""
+    rows = await database.all(LIVE, session_ids=json.dumps(list(session_ids)), now=now)
+    return {row[0] for row in rows}

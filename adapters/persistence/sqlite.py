@@ -199,14 +199,35 @@ class SqliteDatabase:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+    async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        fetch = _begin_with(_fetch(self.prepared[statement], values))
+
+        def in_a_transaction(connection: sqlite3.Connection) -> Sequence[Row]:
+            try:
+                rows = fetch(connection)
+                _commit(connection)
+            finally:
+                _roll_back(connection)
+            return rows
+
+        await self._take_turn()
+        try:
+            with _translated():
+                return await self.writer.run(in_a_transaction)
+        finally:
+            self._turn.release()
+
+    async def _take_turn(self) -> None:
         try:
             async with asyncio.timeout(WAIT):
                 await self._turn.acquire()
         except TimeoutError as error:
             log.warning("the database can't be used: nobody ended a transaction in time")
             raise Unavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        await self._take_turn()
         transaction = SqliteTransaction(self)
         try:
             yield transaction

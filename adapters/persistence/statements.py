@@ -100,6 +100,23 @@ def _now_ms_in_postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: 
     return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
 
 
+class texts_in(FunctionElement[str]):  # noqa: N801 - reads as a function in SQL expressions
+    """The texts in a JSON array, as what follows `IN`: a statement for any number of them."""
+
+    inherit_cache = True
+
+
+@compiles(texts_in, "sqlite")
+def _texts_in_sqlite(element: texts_in, compiler: SQLCompiler, **options: Any) -> str:
+    array = compiler.process(element.clauses, **options)
+    return f"(SELECT value FROM json_each({array}))"  # noqa: S608
+
+
+@compiles(texts_in, "postgresql")
+def _texts_in_postgresql(element: texts_in, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT json_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS JSON)))"
+
+
 class moment_ago(FunctionElement[datetime]):  # noqa: N801 - reads as a function in SQL expressions
     """The moment that was so many seconds ago, by the database's clock, as a column of moments holds it."""
 

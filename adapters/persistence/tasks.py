@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
+from adapters.persistence.pages import at_offset, page_of_newest
 from adapters.persistence.rows import JobRow, TaskRow, UserRow
 from adapters.persistence.statements import Row, Statement
 from domain.pages import Page, PageRequest
@@ -67,9 +68,10 @@ SWEEP: Final = Statement(
 )
 _OWNED: Final = col(TaskRow.owner_id) == bindparam("owner_id")
 _NEWEST: Final = select(*COLUMNS).where(_OWNED).order_by(col(TaskRow.number).desc()).limit(bindparam("limit"))
-AT_OFFSET: Final = Statement(_NEWEST.offset(bindparam("skip")))
 AFTER_KEY: Final = Statement(_NEWEST.where(col(TaskRow.number) < bindparam("after")))
-COUNT: Final = Statement(select(func.count()).select_from(TaskRow).where(_OWNED))
+_COUNT: Final = select(func.count()).select_from(TaskRow).where(_OWNED)
+AT_OFFSET: Final = at_offset(_NEWEST, _COUNT)
+COUNT: Final = Statement(_COUNT)
 
 
 def task_of(row: Row) -> Task:
@@ -145,13 +147,6 @@ async def find_task(database: Database, task_id: str) -> Task:
 
 
 async def page_of_tasks(database: Database, owner_id: int, request: PageRequest) -> Page[Task]:
-    """Newest first, which is by falling number. One row more than asked for tells whether there is a next page."""
-    total = None
-    if request.after is None:
-        rows = await database.all(AT_OFFSET, owner_id=owner_id, limit=request.limit + 1, skip=request.skip)
-        counted = await database.first(COUNT, owner_id=owner_id)
-        total = counted[0] if counted else 0
-    else:
-        rows = await database.all(AFTER_KEY, owner_id=owner_id, limit=request.limit + 1, after=request.after[0])
-    tasks = [task_of(row) for row in rows[: request.limit]]
-    return Page(tasks, total, (tasks[-1].number,) if len(rows) > request.limit else None)
+    """Newest first, which is by falling number."""
+    statements = (AT_OFFSET, AFTER_KEY, COUNT)
+    return await page_of_newest(database, statements, request, task_of, lambda task: task.number, owner_id=owner_id)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
-from adapters.persistence.pages import at_offset, page_at_offset
+from adapters.persistence.pages import at_offset, page_of_newest
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
@@ -163,15 +163,9 @@ def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement
 async def page_of_users(
     database: Database, request: PageRequest, *, words: Sequence[str], is_active: bool | None
 ) -> Page[User]:
-    """Newest first, which is by falling id. One row more than asked for tells whether there is a next page."""
+    """Newest first, which is by falling id."""
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
-    first, after_key, count = page_statements(len(words), is_active is not None)
-    total = None
-    if request.after is None:
-        rows, total = await page_at_offset(database, first, count, request, **values)
-    else:
-        rows = await database.all(after_key, limit=request.limit + 1, after=request.after[0], **values)
-    users = [user_of(row) for row in rows[: request.limit]]
-    return Page(users, total, (users[-1].id,) if len(rows) > request.limit else None)
+    statements = page_statements(len(words), is_active is not None)
+    return await page_of_newest(database, statements, request, user_of, lambda user: user.id, **values)

@@ -1,14 +1,16 @@
 """The transaction that a use case works in, and the look-ups outside of one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import literal, select
 
+from adapters.persistence import changes
 from adapters.persistence.answers import SqlAnswers, find_answer
 from adapters.persistence.blobs import SqlBlobs, unused_blobs
+from adapters.persistence.changes import SqlChanges
 from adapters.persistence.database import JOBS, Database, Transaction
 from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
 from adapters.persistence.imports import SqlImports, find_import
@@ -16,16 +18,18 @@ from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import hold, write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
-from adapters.persistence.sessions import SqlSessions, identify, sessions_of
+from adapters.persistence.sessions import SqlSessions, identify, live_sessions, sessions_of
 from adapters.persistence.statements import Statement
 from adapters.persistence.tasks import SqlTasks, find_task, page_of_tasks
 from adapters.persistence.thumbnails import SqlThumbnails, find_thumbnail
 from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users, user_of
+from application.changes import change_of
 from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
 from application.ports.persistence import (
     Answers,
     Blobs,
+    Changes,
     Files,
     Imports,
     Items,
@@ -36,6 +40,7 @@ from application.ports.persistence import (
     Thumbnails,
     Users,
 )
+from application.ports.realtime import Change, NewChange, Show
 from application.reactions import jobs_for
 from domain.events import Event
 from domain.files import File
@@ -56,7 +61,7 @@ PING: Final = Statement(select(literal(1)))
 class SqlWork:
     """Implements `Work`."""
 
-    def __init__(self, transaction: Transaction, clock: Clock) -> None:
+    def __init__(self, transaction: Transaction, clock: Clock, show: Show) -> None:
         self.users: Users = SqlUsers(transaction, clock)
         self.sessions: Sessions = SqlSessions(transaction)
         self.mailed_tokens: MailedTokens = SqlMailedTokens(transaction)
@@ -68,26 +73,39 @@ class SqlWork:
         self.tasks: Tasks = SqlTasks(transaction)
         self.imports: Imports = SqlImports(transaction)
         self.answers: Answers = SqlAnswers(transaction)
+        self.changes: Changes = SqlChanges(transaction)
+        self._show = show
         self._transaction = transaction
         self.announced: list[NewJob] = []
+        self.shown: list[NewChange] = []
 
     def announce(self, event: Event) -> None:
         self.announced += jobs_for(event)
+        change = change_of(event, self._show)
+        if change is not None:
+            self.shown.append(change)
 
     async def hold(self, job: Job) -> None:
         await hold(self._transaction, job)
 
 
 @asynccontextmanager
-async def begin(database: Database, clock: Clock) -> AsyncIterator[SqlWork]:
-    """Opens a transaction: with the database and the clock bound, a `Begin`."""
+async def begin(
+    database: Database, clock: Clock, show: Show, changed: Callable[[Collection[int]], None]
+) -> AsyncIterator[SqlWork]:
+    """Opens a transaction: with all but the block bound, a `Begin`. `changed` is told whose things were, once it is
+    committed."""
     async with database.transaction() as transaction:
-        work = SqlWork(transaction, clock)
+        work = SqlWork(transaction, clock, show)
         yield work
         for job in work.announced:
             await write_down(transaction, job)
+        if work.shown:
+            await changes.write_down(transaction, work.shown)
     if work.announced:
         database.signal(JOBS)
+    if work.shown:
+        changed({change.user_id for change in work.shown})
 
 
 class SqlReads:
@@ -160,6 +178,21 @@ class SqlReads:
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         return await find_answer(self._database, user_id, key)
+
+    async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
+        return await changes.changes_after(self._database, positions, limit=limit)
+
+    async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
+        return await changes.changes_in(self._database, user_id, channel, after=after, limit=limit)
+
+    async def last_change(self, user_id: int) -> int:
+        return await changes.last_change(self._database, user_id)
+
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+        return await changes.has_change(self._database, user_id, channel, change_id, within=within)
+
+    async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
+        return await live_sessions(self._database, session_ids, self._clock.now())
 
     async def ping(self) -> None:
         await self._database.first(PING)

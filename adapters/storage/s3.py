@@ -143,7 +143,7 @@ class S3BlobStore:
     async def _put_whole(self, path: str, content: bytes) -> None:
         sending = asyncio.ensure_future(obstore.put_async(self._store, path, content, use_multipart=False))
         try:
-            await _answer(asyncio.shield(sending))
+            await _sent(asyncio.shield(sending))
         except BaseException:
             await self._undo(path, sending)
             raise
@@ -163,7 +163,7 @@ class S3BlobStore:
                     break
             if not sending.done():
                 await _answer(feed.give(None))
-            await _answer(asyncio.shield(sending))
+            await _sent(asyncio.shield(sending))
         except BaseException:
             feed.fail()
             await self._undo(path, sending)
@@ -252,6 +252,15 @@ async def _answer(asked: Awaitable[T]) -> T:
             return await asked
 
 
+async def _sent(sending: Awaitable[T]) -> T:
+    """What the service answers when all has been sent to it. Raises `StorageFull` or `Unavailable`."""
+    try:
+        return await _answer(sending)
+    except BlobMissing:
+        log.warning("the storage can't be used: it forgot an upload that was under way")
+        raise Unavailable from None
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -262,7 +271,7 @@ def _translated() -> Iterator[None]:
     except (BaseError, OSError) as error:
         text = str(error)
         if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text:
-            raise BlobMissing from None
+            raise BlobMissing from error
         for sign, meant in RANGES.items():
             if sign in text:
                 raise meant from None

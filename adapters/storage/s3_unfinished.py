@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
 
+from adapters.storage.names import made_at
 from domain.errors import Unavailable
 
 TIMEOUT: Final = 30.0
@@ -36,9 +37,9 @@ class UnfinishedUploads:
     secret_access_key: str = field(repr=False)
 
     async def abort(self, prefix: str, before: datetime) -> int:
-        """Abort those whose keys begin so, and which were begun before that time; how many there were.
+        """Abort those of this prefix whose keys were made before that time; how many there were.
 
-        Raises `Unavailable`.
+        The keys tell: not every service does when an upload was begun. Raises `Unavailable`.
         """
         aborted = 0
         markers: dict[str, str] = {}
@@ -47,9 +48,10 @@ class UnfinishedUploads:
             if listing is None:
                 break
             for upload in listing.iterfind("{*}Upload"):
-                if datetime.fromisoformat(_text(upload, "Initiated")) < before:
-                    where = (f"/{_text(upload, 'Key')}", {"uploadId": _text(upload, "UploadId")})
-                    await asyncio.to_thread(self._ask, "DELETE", *where)
+                name = _text(upload, "Key")
+                made = made_at(name.removeprefix(prefix))
+                if made is not None and made < before:
+                    await asyncio.to_thread(self._ask, "DELETE", f"/{name}", {"uploadId": _text(upload, "UploadId")})
                     aborted += 1
             if _text(listing, "IsTruncated") != "true":
                 break

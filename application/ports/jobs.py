@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 RUN_TASK: Final = "run_task"
 """The kind of those jobs that may last for hours. They are claimed apart, so that nothing short waits behind them."""
+TASK_ID: Final = "task_id"
+"""What the payload of such a job calls the task that it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class JobDetails:
     request_id: str | None
     payload_keys: Sequence[str]
     """What it is about. The values aren't here: they may be personal."""
+    task_id: str | None = None
+    """The task that it does, if it does one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """What is kept, and the transaction it is kept by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from application.ports.jobs import Job
+from application.ports.realtime import Change
 from domain.events import Event
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
@@ -263,6 +264,16 @@ class Answers(Protocol):
         """
 
 
+class Changes(Protocol):
+    """What users are told of, inside a transaction. It is written down by `Work.announce`."""
+
+    async def delete_of(self, user_id: int, *, limit: int) -> int:
+        """Remove up to `limit` changes of that user; how many there were."""
+
+    async def sweep(self, kept: timedelta, *, limit: int) -> int:
+        """Look at the oldest `limit` changes, and remove those that are there for longer; how many there were."""
+
+
 class Work(Protocol):
     """One transaction: leaving the block commits, an exception undoes all of it.
 
@@ -280,9 +291,10 @@ class Work(Protocol):
     tasks: Tasks
     imports: Imports
     answers: Answers
+    changes: Changes
 
     def announce(self, event: Event) -> None:
-        """Write the event down in this transaction; its reactions follow after the commit."""
+        """Write the event down in this transaction, and what it shows; its reactions follow after the commit."""
 
     async def hold(self, job: Job) -> None:
         """Nobody else can take the job until this transaction ends, so what it writes is written by one worker only.
@@ -356,6 +368,21 @@ class Reads(Protocol):
 
     async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user."""
+
+    async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
+        """The changes of each of these users beyond the id that they are at, lowest id first."""
+
+    async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
+        """The changes of that user in that channel beyond an id, lowest id first."""
+
+    async def last_change(self, user_id: int) -> int:
+        """The greatest id of that user's changes; 0 if there is none."""
+
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+        """Whether it is a change of that user in that channel, written down within that time."""
+
+    async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
+        """Those of these sessions that have not ended, and whose user is active."""
 
     async def ping(self) -> None:
         """Return when the database answers. Raises `Unavailable`."""

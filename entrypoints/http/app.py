@@ -13,7 +13,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http import auth, files, images, items, mail, operations, pages, partner, resumable, tasks, users
+from entrypoints.http import (
+    auth,
+    files,
+    images,
+    items,
+    mail,
+    operations,
+    pages,
+    partner,
+    resumable,
+    tasks,
+    upgrades,
+    users,
+)
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
 from entrypoints.http.errors import add_error_handlers
@@ -38,6 +51,7 @@ IN_API = (
     files.router,
     tasks.router,
     mail.router,
+    upgrades.router,
 )
 EXPOSED = [
     "X-Request-ID",
@@ -96,6 +110,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         app.include_router(router)
     for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
+    app.router.routes.extend(upgrades.ROUTES)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
     _add_layers(app, settings, container)
@@ -112,7 +127,7 @@ def _telemetry(tracing: "Tracing | None") -> TelemetryConfig:
 
 def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(HeadAsGet)
+    app.add_middleware(HeadAsGet, own=_with_own_head(settings.api_v1_str))
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -132,6 +147,11 @@ def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
 def _routes(*routers: APIRouter) -> Iterator[APIRoute]:
     for router in routers:
         yield from (route for route in router.routes if isinstance(route, APIRoute))
+
+
+def _with_own_head(prefix: str) -> list[str]:
+    """The paths that answer HEAD and not GET."""
+    return [prefix + route.path for route in _routes(*IN_API) if route.methods == {"HEAD"}]
 
 
 def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:

@@ -24,7 +24,7 @@ SHOWN: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What `?inline=true` shows instead of saving it."""
 OUTSIDE: Final = "The range lies outside of the content"
 POLICY: Final = "sandbox; default-src 'none'"
-RANGE: Final = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
+RANGE: Final = re.compile(r"bytes=[ \t]*(?:([0-9]{1,100})-([0-9]{0,100})|-([0-9]{1,100}))[ \t]*", re.IGNORECASE)
 """One range (RFC 9110 section 14.1.2). Several at once are answered with the whole, which is allowed."""
 PIECE: Final = 256 * 1024
 """Bytes that are sent at once."""

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from application.ports.clock import request_id
@@ -111,7 +111,7 @@ def status_of(refusal: type[Refusal]) -> int:
 
 
 def error_response(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     code: str,
     message: str,

@@ -1,5 +1,8 @@
 """HEAD on whatever answers GET (RFC 9110 section 9.3.2)."""
 
+from collections.abc import Iterable
+
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -10,14 +13,17 @@ class _Enough(Exception):
 class HeadAsGet:
     """Asks the app as if it were GET, and passes the head of the answer on, `Content-Length` too, without its body.
 
-    A stream is ended at its first piece, so that a HEAD on it costs next to nothing.
+    A stream is ended at its first piece, so that a HEAD on it costs next to nothing. The paths in `own` answer HEAD
+    themselves.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, own: Iterable[str] = ()) -> None:
         self._app = app
+        self._own = [compile_path(path)[0] for path in own]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head or any(path.match(scope["path"]) for path in self._own):
             await self._app(scope, receive, send)
             return
 

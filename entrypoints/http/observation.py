@@ -43,7 +43,7 @@ class Observation:
             return
         started = perf_counter()
         path = scope["path"]
-        current = _request_id(scope)
+        current = request_id_in(scope)
         token = request_id.set(current)
         headers = [(b"x-request-id", current.encode()), *self._headers(path)]
         status = 0
@@ -133,7 +133,7 @@ def _answered(error: RequestError, scope: Scope) -> Response:
     return error_response(Request(scope), error.status_code, error.code, error.detail)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_in(scope: Scope) -> str:
     """The client's own id for the request if it is one, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":

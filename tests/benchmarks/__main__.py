@@ -11,14 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.benchmarks import items, own_user
+from tests.benchmarks import items, jobs, own_user
 from tests.benchmarks.alike import alike
 from tests.benchmarks.crowded_pool import crowded_pool
 from tests.benchmarks.figures import Figure, table, write_down
 from tests.benchmarks.load import WrkUnavailable
 from tests.benchmarks.partner import partner
+from tests.benchmarks.realtime import across_processes, in_one_process
 from tests.benchmarks.sign_ins import during_sign_ins
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.tracing import traced
 from tests.benchmarks.uploads import uploads
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 
@@ -31,6 +33,8 @@ BENCHMARKS: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "alike": alike,
     "uploads": uploads,
     "partner": partner,
+    "jobs-sqlite": jobs.on_sqlite,
+    "realtime": in_one_process,
 }
 """Each is given a folder of its own, and whether it shall be quick."""
 
@@ -39,6 +43,9 @@ ON_POSTGRES: Final[Mapping[str, Callable[..., list[Figure]]]] = {
     "items-postgres": items.on_postgres,
     "pages-postgres": items.deep_pages_on_postgres,
     "crowded-pool": crowded_pool,
+    "jobs-postgres": jobs.on_postgres,
+    "traced": traced,
+    "realtime-across": across_processes,
 }
 """These are given a server, too."""
 

@@ -25,15 +25,20 @@ class Pair:
 
     def compared(self, load: PutUnder, *, title: str, limit: float, quick: bool) -> list[Figure]:
         """What a request costs Portico, against what it costs the twin."""
+        cpu, throughput = self.ratios(load, quick=quick)
+        return [
+            Figure(f"{title}: CPU of a request, against hand-written", cpu, limit=limit),
+            Figure(f"{title}: requests a second, against hand-written", throughput),
+        ]
+
+    def ratios(self, load: PutUnder, *, quick: bool) -> tuple[float, float]:
+        """The first against the second: of the CPU time of a request, and of requests a second."""
         for server in (self.ours, self.twin):
             load(server, 1)  # opens the connections, prepares the statements
         rounds = [self._round(load, swapped=n % 2 == 1) for n in range(3 if quick else 9)]
         cpu = median_ratio([(first.cpu_us, second.cpu_us) for first, second in rounds])
         throughput = median_ratio([(first.per_second, second.per_second) for first, second in rounds])
-        return [
-            Figure(f"{title}: CPU of a request, against hand-written", cpu, limit=limit),
-            Figure(f"{title}: requests a second, against hand-written", throughput),
-        ]
+        return cpu, throughput
 
     def _round(self, load: PutUnder, *, swapped: bool) -> tuple[Load, Load]:
         """Both for a second, one right after the other, and the other way round every second time."""

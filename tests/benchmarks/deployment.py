@@ -26,7 +26,7 @@ def hide_tools(folder: Path) -> None:
 @cache
 def _tools() -> list[str]:
     """The modules of all that is installed and isn't required."""
-    required = _required(PROJECT, set()) | OF_THE_TWINS
+    required = _required(PROJECT, {"tracing"}) | OF_THE_TWINS
     return [
         module
         for module, names in packages_distributions().items()

@@ -95,10 +95,12 @@ def new_database(folder: Path, postgres: PostgresServer, name: str) -> str:
 
 
 @contextmanager
-def twin(name: str, folder: Path, **settings: str) -> Iterator[Server]:
+def twin(name: str, folder: Path, *, websockets: bool = False, **settings: str) -> Iterator[Server]:
     """A module of `tests.benchmarks.twins`, on the same server with the same protocol and loop as Portico."""
     command = [sys.executable, "-m", "uvicorn", f"tests.benchmarks.twins.{name}:app", "--port", "{port}"]
-    command += ["--http", "httptools", "--ws", "none", "--no-access-log", "--log-level", "warning"]
+    protocol = "websockets-sansio" if websockets else "none"
+    command += ["--http", "httptools", "--ws", protocol, "--no-access-log", "--log-level", "warning"]
+    command += ["--ws-per-message-deflate", "false"]
     environment = {"SECRET_KEY": SECRET_KEY, **settings}
     with _running(command, environment, folder, "/health") as server:
         yield server

@@ -13,7 +13,7 @@ from sqlmodel import col
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.postgres import PostgresDatabase
-from adapters.persistence.rows import AnswerRow, JobRow
+from adapters.persistence.rows import AnswerRow, ChangeRow, JobRow
 from adapters.persistence.sqlite import SqliteDatabase
 from adapters.persistence.statements import Statement
 from adapters.persistence.work import SqlReads, begin
@@ -24,6 +24,7 @@ from domain.sessions import RefreshToken, Session
 from domain.users import Actor, User
 from tests.builders import a_user
 from tests.fakes import InMemoryStore, SettableClock
+from tests.fakes.changes import show
 
 PASS_TIME = Statement(
     update(JobRow).values(
@@ -31,6 +32,7 @@ PASS_TIME = Statement(
     )
 )
 AGE_ANSWERS = Statement(update(AnswerRow).values(created_at=bindparam("kept_at")))
+AGE_CHANGES = Statement(update(ChangeRow).values(created_at=bindparam("kept_at")))
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Store:
     jobs: JobQueue
     clock: SettableClock
     let_pass: Callable[[timedelta], Awaitable[None]]
-    """Makes everything in the job queue so much older, and so much sooner due, and every kept answer so old: no test
-    waits for a lease to end."""
+    """Makes everything in the job queue so much older, and so much sooner due, and every kept answer and change so
+    old: no test waits for a lease to end."""
 
     async def has(self, email: str = "ada@example.org", **changes: Any) -> User:
         """A stored user."""
@@ -113,10 +115,11 @@ def store_on(database: Database, clock: SettableClock) -> Store:
     async def let_pass(time: timedelta) -> None:
         async with database.transaction() as transaction:
             await transaction.run(PASS_TIME, elapsed=int(time.total_seconds() * 1000))
-            await transaction.run(AGE_ANSWERS, kept_at=datetime.now(UTC) - time)
+            for age in (AGE_ANSWERS, AGE_CHANGES):
+                await transaction.run(age, kept_at=datetime.now(UTC) - time)
 
     def transaction() -> AbstractAsyncContextManager[Work]:
-        return begin(database, clock)
+        return begin(database, clock, show, lambda _: None)
 
     return Store(transaction, SqlReads(database, clock), SqlJobQueue(database), clock, let_pass)
 

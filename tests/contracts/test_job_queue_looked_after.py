@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.clock import request_id
-from application.ports.jobs import LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, TASK_ID, LeaseLost, NewJob, QueueFigures
 from tests.contracts.queueing import LEASE, SAYINGS, added_and_claimed, claim, claim_one, records, the_record
 from tests.contracts.stores import Store
 
@@ -134,12 +134,21 @@ class TestLookingAfter:
         assert waiting is not None and due is not None and running is not None and dead is not None
         assert (waiting.request_id, list(waiting.payload_keys)) == ("mine.1", ["user_id", "email"])
         assert "ada" not in repr(waiting)
+        assert waiting.task_id is None
         assert [one.record.state for one in (waiting, due, running, dead)] == ["waiting", "waiting", "running", "dead"]
         assert [round((one.due_in_seconds or 0) / 60) for one in (waiting, due, running)] == [2, -3, 1]
         assert dead.due_in_seconds is None
         assert [one.owner for one in (due, running, dead)] == [None, "a worker", None]
         assert (dead.record.kind, dead.record.attempt, dead.record.error) == ("work", 1, "no such address")
         assert await store.jobs.find("unheard-of") is None
+
+    async def test_a_job_that_does_a_task_says_which(self, store: Store) -> None:
+        await store.jobs.add(NewJob(RUN_TASK, {TASK_ID: "a task", "owner_id": 1}))
+
+        job = await store.jobs.find((await the_record(store)).id)
+
+        assert job is not None
+        assert job.task_id == "a task"
 
     async def test_a_job_under_way_counts_again_once_its_lease_ran_out(self, store: Store) -> None:
         await added_and_claimed(store)

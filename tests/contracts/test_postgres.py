@@ -355,7 +355,8 @@ async def test_looking_for_due_jobs_takes_the_index(migrated_postgres_url: str) 
             "INSERT INTO jobs (id, kind, payload, created_at, due_at, attempt)"
             " SELECT n, 'work', '{}', 0, 4102444800000 + n, 0 FROM generate_series(1, 5000) AS n; ANALYZE jobs"
         )
-        plan = await connection.fetch("EXPLAIN " + prepare(ANY_DUE, DIALECT).sql, 1)
+        prepared = prepare(ANY_DUE, DIALECT)
+        plan = await connection.fetch(f"EXPLAIN {prepared.sql}", *prepared.bind({"lasting": 4}))
     finally:
         await connection.close()
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from adapters.persistence import blobs, files, postgres, sqlite, thumbnails
+from adapters.persistence import blobs, files, postgres, sqlite, tasks, thumbnails
 from adapters.persistence.items import page_statements
 from adapters.persistence.sessions import OF_USER
 from adapters.persistence.statements import Statement, prepare
@@ -26,6 +26,8 @@ PAGES: Final = (
     | {
         "files, at an offset": (files.PAGE, "id"),
         "files, after a key": (files.PAGE_AFTER, "id"),
+        "tasks, at an offset": (tasks.AT_OFFSET, "number"),
+        "tasks, after a key": (tasks.AFTER_KEY, "number"),
     }
 )
 UNSORTED: Final = {
@@ -33,6 +35,9 @@ UNSORTED: Final = {
 } | {
     "sessions": (OF_USER, ""),
     "files counted": (files.COUNT, ""),
+    "tasks counted": (tasks.COUNT, ""),
+    "tasks that ended long ago": (tasks.SWEEP, ""),
+    "tasks that no job will do": (tasks.FORSAKEN, ""),
     "files summed": (files.USED, ""),
     "files of a name": (files.NEWEST_NAMED, ""),
     "thumbnails found": (thumbnails.FIND, ""),
@@ -50,7 +55,7 @@ def values_for(key: str) -> dict[str, Any]:
     """Something for every parameter there is."""
     words = {f"word{n}": "%x%" for n in range(2)}
     page = {"owner_id": 1, "user_id": 1, "is_active": True, "limit": 11, "skip": 0}
-    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64}
+    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64, "before": NOW}
     return words | page | bytes_ | {"after": FIRST_KEYS.get(key, 7), "after_id": 7, "now": NOW}
 
 
@@ -96,9 +101,9 @@ async def test_a_page_after_a_key_begins_at_that_key(sqlite_url: str, migrated_p
     statement, key = PAGES[name]
     in_sqlite = plan_in_sqlite(Path(sqlite_url.removeprefix("sqlite:///")), statement, key)
     in_postgres = (await plan_in_postgres(migrated_postgres_url, statement, key)).replace("(title)::text", "title")
-    if key == "id":
-        assert re.search(r"\((owner_id=\? AND id|rowid)<\?\)", in_sqlite)
-        assert re.search(r"Index Cond: \((\(owner_id = .*\) AND \()?id < ", in_postgres)
+    if key in ("id", "number"):
+        assert re.search(rf"\((owner_id=\? AND {key}|rowid)<\?\)", in_sqlite)
+        assert re.search(rf"Index Cond: \((\(owner_id = .*\) AND \()?{key} < ", in_postgres)
         return
     assert in_postgres.count("Limit  (") == 1 + in_sqlite.count("CO-ROUTINE") == 3, (
         "what is sorted is two pages at most"

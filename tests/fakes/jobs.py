@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from application.ports.clock import request_id, traceparent
-from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 from domain.errors import Unavailable
 
 
@@ -165,7 +165,8 @@ class InMemoryJobs:
         if row is None:
             return None
         due = None if row.state == "dead" else row.due_at - self._now()
-        return JobDetails(self._record(row), due, row.owner, row.request_id, list(_payload(row)))
+        payload = _payload(row)
+        return JobDetails(self._record(row), due, row.owner, row.request_id, list(payload), payload.get(TASK_ID))
 
     def _record(self, row: _Row) -> JobRecord:
         return JobRecord(row.id, row.kind, row.state, row.attempt, row.error, self._now() - row.created_at)

@@ -1,16 +1,18 @@
 """The store in memory: transactions one at a time, with a real rollback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from application.changes import change_of
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import Job, NewJob
 from application.ports.persistence import (
     Answers,
     Blobs,
+    Changes,
     Files,
     Imports,
     Items,
@@ -22,6 +24,7 @@ from application.ports.persistence import (
     Users,
     Work,
 )
+from application.ports.realtime import Change, NewChange
 from application.reactions import jobs_for
 from domain.errors import Unavailable
 from domain.events import Event
@@ -38,6 +41,7 @@ from domain.sessions import RefreshToken, Session
 from domain.tasks import Task, TaskNotFound
 from domain.users import Actor, Email, User, UserId, UserNotFound
 from tests.fakes import transactions
+from tests.fakes.changes import InMemoryChanges, beyond, show
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
 from tests.fakes.images import InMemoryThumbnails
 from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
@@ -60,6 +64,9 @@ class InMemoryWork:
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
         self.answers: Answers = InMemoryAnswers(self.tables, now)
+        self._changes = InMemoryChanges(self.tables, now)
+        self.changes: Changes = self._changes
+        self.shown: list[NewChange] = []
         self.files: Files = InMemoryFiles(self.tables)
         self.blobs: Blobs = InMemoryBlobs(self.tables)
         self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
@@ -77,6 +84,12 @@ class InMemoryWork:
         self.tables()
         self.announced.append(event)
         self.jobs += [(job, request_id.get()) for job in jobs_for(event)]
+        change = change_of(event, show)
+        if change is not None:
+            self.shown.append(change)
+
+    def write_down_changes(self) -> None:
+        self._changes.write_down(self.shown)
 
     async def hold(self, job: Job) -> None:
         self._queue.hold(job)
@@ -89,12 +102,14 @@ class InMemoryWork:
 class InMemoryStore:
     """`store.begin` is a `Begin`, the store itself a `Reads`, `store.jobs` a `JobQueue`.
 
-    `announced` are the events that were committed. While `available` is False, everything raises `Unavailable`.
+    `announced` are the events that were committed; `changed` is told whose things were. While `available` is False,
+    everything raises `Unavailable`.
     """
 
     clock: Clock
     jobs: InMemoryJobs = field(default_factory=InMemoryJobs)
     announced: list[Event] = field(default_factory=list)
+    changed: Callable[[Collection[int]], None] = lambda _: None
     available: bool = True
     ahead: timedelta = timedelta()
     """How far the store's own clock is ahead of the other one."""
@@ -128,10 +143,13 @@ class InMemoryStore:
         return self.clock.now() + self.ahead
 
     def _commit(self, work: InMemoryWork) -> None:
+        work.write_down_changes()
         self._tables = work.tables()
         self.announced += work.announced
         for job, under in work.jobs:
             self.jobs.write_down(job, under)
+        if work.shown:
+            self.changed({change.user_id for change in work.shown})
 
     async def _answer(self) -> None:
         """Let others have their turn, as a round trip does. Raises `Unavailable`."""
@@ -256,6 +274,34 @@ class InMemoryStore:
         await self._answer()
         kept = self._tables.answers.get((user_id, key))
         return kept[0] if kept else None
+
+    async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
+        await self._answer()
+        return beyond(self._tables, positions, limit)
+
+    async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
+        await self._answer()
+        return beyond(self._tables, {user_id: after}, limit, channel)
+
+    async def last_change(self, user_id: int) -> int:
+        await self._answer()
+        return max((change.id for change, _ in self._tables.changes.values() if change.user_id == user_id), default=0)
+
+    async def has_change(self, user_id: int, channel: str, change_id: int, *, within: timedelta) -> bool:
+        await self._answer()
+        found = self._tables.changes.get(change_id)
+        if found is None or found[1] <= self.now() - within:
+            return False
+        return (found[0].user_id, found[0].channel) == (user_id, channel)
+
+    async def live_sessions(self, session_ids: Collection[str]) -> Collection[str]:
+        await self._answer()
+        sessions, now = self._tables.sessions, self.clock.now()
+        return {
+            one.id
+            for one in map(sessions.get, session_ids)
+            if one is not None and one.expires_at > now and self._tables.users[one.user_id].is_active
+        }
 
     @property
     def blobs(self) -> Sequence[str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from application.ports.clock import Clock
+from application.ports.realtime import Change
 from domain.files import Claim, File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail
@@ -29,6 +30,7 @@ class Tables:
     items: dict[int, Item] = field(default_factory=dict)
     answers: dict[tuple[int, str], tuple[KeptAnswer, datetime]] = field(default_factory=dict)
     """With the time since when each is kept."""
+    changes: dict[int, tuple[Change, datetime]] = field(default_factory=dict)
     files: dict[int, File] = field(default_factory=dict)
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
@@ -43,6 +45,7 @@ class Tables:
     item_ids: Iterator[int] = field(default_factory=lambda: count(1))
     file_ids: Iterator[int] = field(default_factory=lambda: count(1))
     task_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    change_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def copy(self) -> "Tables":
         return Tables(
@@ -52,6 +55,7 @@ class Tables:
             {key: replace(token) for key, token in self.mailed_tokens.items()},
             {key: replace(item) for key, item in self.items.items()},
             dict(self.answers),
+            dict(self.changes),
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
@@ -64,6 +68,7 @@ class Tables:
             self.item_ids,
             self.file_ids,
             self.task_numbers,
+            self.change_ids,
         )
 
     def remove_sessions(self, ends: Callable[[Session], bool]) -> int:

@@ -1,7 +1,6 @@
 """A deployment on hosts of its own: three applications, PostgreSQL, Redis, a mail server, and a proxy in front."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ from typing import Final
 from tests.faults.network import Host, Network
 from tests.faults.processes import PORT, Process, comes_true, is_up, mail_through, serving_on
 from tests.mail_server import MailServer, smtp_server
+from tests.nginx_server import command
 from tests.postgres_server import PostgresServer, RunDirectory
 from tests.redis_server import RedisServer
 
@@ -122,32 +122,9 @@ async def cluster(network: Network, directory: Path, run: RunDirectory, data: Pa
 @contextmanager
 def _proxy(host: Host, behind: Sequence[Host], directory: Path) -> Iterator[None]:
     """nginx on its host, in front of these."""
-    folder = directory / "nginx"
-    folder.mkdir()
-    servers = "".join(f"server {one.address}:{PORT} max_fails=1 fail_timeout=2s;" for one in behind)
-    configuration = folder / "nginx.conf"
-    configuration.write_text(f"""
-        daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; user root;
-        events {{ worker_connections 1024; }}
-        http {{
-            access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp;
-            fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-            map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-            upstream portico {{ {servers} keepalive 32; }}
-            server {{
-                listen {host.address}:{PORT};
-                location / {{
-                    proxy_pass http://portico; proxy_http_version 1.1; proxy_request_buffering off;
-                    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                    proxy_set_header X-Forwarded-Proto $scheme;
-                    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
-                    proxy_connect_timeout 2s; proxy_read_timeout 20s;
-                }}
-            }}
-        }}
-    """)
+    servers = [f"{one.address}:{PORT} max_fails=1 fail_timeout=2s" for one in behind]
     process = subprocess.Popen(
-        [*host.inside, shutil.which("nginx") or "nginx", "-e", f"{folder}/error.log", "-c", str(configuration)],
+        [*host.inside, *command(directory / "nginx", listen=f"{host.address}:{PORT}", upstreams=servers)],
         stdin=subprocess.DEVNULL,
     )
     try:

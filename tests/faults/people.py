@@ -6,8 +6,10 @@ in a way that can't do it twice, until it is certain. So at the end everything i
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 import httpx2
@@ -17,6 +19,8 @@ from tests.running_app import PASSWORD, bearer
 REQUEST_SECONDS: Final = 20.0
 PAUSE: Final = 0.2
 """Seconds between two tries of one request."""
+ROWS: Final = 20
+IMPORTED: Final = "imported"
 CERTAIN_SECONDS: Final = 60.0
 """How long somebody tries to make the last thing certain."""
 
@@ -33,6 +37,10 @@ class Person:
     """Those that must be there, as they were last answered."""
     creations: dict[int, int] = field(default_factory=dict)
     """The number of each creation, and the id that came of it."""
+    files: dict[str, str] = field(default_factory=dict)
+    """The name of each upload that was acknowledged, and the SHA-256 of its bytes."""
+    imports: dict[int, str] = field(default_factory=dict)
+    """The number of each import that was accepted, and the id of its task."""
     friends: list[str] = field(default_factory=list)
     """Addresses whose registration was acknowledged."""
     requests: int = 0
@@ -60,11 +68,8 @@ class Person:
         if not self.items:
             await self._create(number)
             return
-        (doing,) = self.random.choices(
-            (self._create, self._create_again, self._edit, self._delete, self._look, self._bring_a_friend),
-            (4, 2, 4, 1, 3, 1),
-        )
-        await doing(number)
+        (doing,) = self.random.choices(list(FREQUENCIES), list(FREQUENCIES.values()))
+        await doing(self, number)
 
     async def _open_account(self, email: str) -> None:
         """An address that is taken at a second try was given to us at the first."""
@@ -119,6 +124,26 @@ class Person:
         if answer.json() != item:
             self.wrong.append(f"item {item['id']} is {answer.json()}, but should be {item}")
 
+    async def _upload(self, number: int) -> None:
+        await self._uploaded(f"{self.name}-{number}.bin", self.random.randbytes(self.random.randrange(100_000)))
+
+    async def _uploaded(self, name: str, content: bytes) -> int:
+        """The id of the file. It may be there several times if an answer was lost: an upload has no key."""
+        file = (await self._until_certain("POST", "/files/upload", {201}, files={"file": (name, content)})).json()
+        self.files[name] = sha256(content).hexdigest()
+        return int(file["id"])
+
+    async def _import(self, number: int) -> None:
+        rows = "".join(f"{title},from a file\n" for title in self.titles_of_import(number))
+        file_id = await self._uploaded(f"{self.name}-{number}.csv", f"title,description\n{rows}".encode())
+        body = {"kind": "import_items", "params": {"file_id": file_id}}
+        key = {"Idempotency-Key": f"{self.name}-import-{number}"}
+        answer = await self._until_certain("POST", "/tasks/start", {202}, json=body, headers=key)
+        self.imports[number] = answer.json()["task_id"]
+
+    def titles_of_import(self, number: int) -> list[str]:
+        return [f"{self.name} {IMPORTED} {number}: {row}" for row in range(ROWS)]
+
     async def _bring_a_friend(self, number: int) -> None:
         await self._open_account(f"friend{number}-of-{self.email}")
 
@@ -145,10 +170,23 @@ class Person:
         if answer.status_code == 401 and path != "/auth/login":
             await self._sign_in()  # a host with another clock
             return None
-        if answer.status_code in (409, 502, 503, 504) or answer.status_code < 500:
+        if answer.status_code in (409, 502, 503, 504, 507) or answer.status_code < 500:
             return answer
         self.wrong.append(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
         return None
+
+
+FREQUENCIES: Final = {
+    Person._create: 4,
+    Person._create_again: 2,
+    Person._edit: 4,
+    Person._delete: 1,
+    Person._look: 3,
+    Person._upload: 2,
+    Person._import: 1,
+    Person._bring_a_friend: 1,
+}
+"""What people do, and how often."""
 
 
 async def found_wrong(people: Sequence[Person], address: str) -> list[str]:
@@ -168,18 +206,55 @@ async def _compared(person: Person, http: httpx2.AsyncClient) -> list[str]:
         if answer.status_code != 200:
             wrong.append(f"{email} can't sign in: {answer.text}")
         signed_in[email] = answer
-    headers = bearer(signed_in[person.email].json())
-    there: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = (await http.get("/items/", params={"limit": 100, **cursor}, headers=headers)).json()
-        there += page["items"]
-        if page["next_cursor"] is None:
-            break
-        cursor = {"cursor": page["next_cursor"]}
-    expected = sorted(person.items.values(), key=lambda item: item["id"])
-    if (found := sorted(there, key=lambda item: item["id"])) != expected:
-        lost = [item for item in expected if item not in found]
-        extra = [item for item in found if item not in expected]
-        wrong.append(f"{person.name}'s items: not there {lost}, there instead {extra}")
+    http.headers.update(bearer(signed_in[person.email].json()))
+    for task_id in person.imports.values():
+        wrong += await _unfinished(task_id, http)
+    items = await _all("/items/", http)
+    imported = Counter(item["title"] for item in items if IMPORTED in item["title"])
+    expected = Counter(title for number in person.imports for title in person.titles_of_import(number))
+    if imported != expected:
+        wrong.append(f"{person.name}'s imports: lost {expected - imported}, twice {imported - expected}")
+    wrong += _differences(person, [item for item in items if IMPORTED not in item["title"]])
+    wrong += await _lost_files(person, await _all("/files/", http), http)
     return wrong
+
+
+def _differences(person: Person, found: list[dict[str, Any]]) -> list[str]:
+    expected = sorted(person.items.values(), key=lambda item: item["id"])
+    found.sort(key=lambda item: item["id"])
+    if found == expected:
+        return []
+    lost = [item for item in expected if item not in found]
+    extra = [item for item in found if item not in expected]
+    return [f"{person.name}'s items: not there {lost}, there instead {extra}"]
+
+
+async def _lost_files(person: Person, found: list[dict[str, Any]], http: httpx2.AsyncClient) -> list[str]:
+    wrong = []
+    ids = {file["filename"]: file["id"] for file in found}
+    for name, digest in person.files.items():
+        content = await http.get(f"/files/{ids.get(name, 0)}/content")
+        if sha256(content.content).hexdigest() != digest:
+            wrong.append(f"{name} of {person.name} is lost, or has other bytes: {content.status_code}")
+    return wrong
+
+
+async def _unfinished(task_id: str, http: httpx2.AsyncClient) -> list[str]:
+    """Waits for the task to end."""
+    async with asyncio.timeout(CERTAIN_SECONDS):
+        while True:
+            task = (await http.get(f"/tasks/{task_id}")).json()
+            if task["status"] not in ("started", "running"):
+                return [] if task["status"] == "completed" else [f"a task ended like this: {task}"]
+            await asyncio.sleep(PAUSE)
+
+
+async def _all(path: str, http: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    """The whole list."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await http.get(path, params={"limit": 100} | ({"cursor": cursor} if cursor else {}))).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+    return found

@@ -9,6 +9,8 @@ from tests.faults.processes import command, mail_through
 from tests.mail_server import smtp_server
 from tests.partner_server import drops, gives, partner_server, says
 from tests.running_app import PASSWORD, bearer, run_app, settings_for
+from tests.s3_servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
+from tests.small_file_system import fill, small_file_system
 
 ADA = "ada@example.org"
 ROOT = "root@example.org"
@@ -133,6 +135,35 @@ async def test_check_asks_the_partner_too(data: Path) -> None:
         (1, "partner: answers with status 401 at EXTERNAL_API_URL/data"),
         (1, "partner: gives no JSON at EXTERNAL_API_URL/data: look whether it runs there"),
     ]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_check_says_what_is_wrong_with_the_bucket(database: dict[str, str], data: Path, rclone: S3Server) -> None:
+    s3 = {
+        "STORAGE_BACKEND": "s3",
+        "S3_ENDPOINT_URL": rclone.url,
+        "S3_BUCKET": rclone.new_bucket(),
+        "S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+    }
+    well = await command(data, "check", **database, **s3)
+    unwell = await command(data, "check", **database, **(s3 | {"S3_SECRET_ACCESS_KEY": "short-and-wrong"}))
+
+    assert well[:2] == (0, "database: ok\nstorage: ok\njobs: ok\n")
+    assert unwell[0] == 1
+    assert "storage: the bucket S3_BUCKET can't be written to; the log says why\n" in unwell[1]
+    assert "SignatureDoesNotMatch" in unwell[2] or "Error performing" in unwell[2]
+    assert "short-and-wrong" not in unwell[1] + unwell[2]
+
+
+async def test_a_full_disk_is_not_ready(data: Path) -> None:
+    with small_file_system(data, mebibytes=4) as small:
+        assert (await command(small, "migrate"))[0] == 0
+        fill(small / "ballast")
+        status, output, _ = await command(small, "check", SECRET_KEY="s" * 32)
+
+    assert status == 1
+    assert "storage: there is no room left\n" in output
 
 
 async def test_a_wrong_setting_has_one_line_and_its_value_is_not_printed(data: Path) -> None:

@@ -165,8 +165,14 @@ async def a_bad_moment(load: Load, dice: random.Random, share: float) -> None:
 
 async def all_of_it(load: Load, processes: Sequence[Process], mails: MailServer) -> None:
     """Return once all is done. The errors of the workers are shown if it isn't in time."""
+
+    async def is_done() -> bool:
+        alive = [process for process in processes if process.process.returncode is None]
+        assert len(alive) == WORKERS, processes[-1].errors[-2000:]
+        return await load.is_done()
+
     try:
-        await comes_true(load.is_done, DEADLINE)
+        await comes_true(is_done, DEADLINE)
     except TimeoutError:
         raise AssertionError([process.errors[-2000:] for process in processes[-WORKERS:]]) from None
     await load.check(mails)

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,11 @@ from tests.faults.network import Network, NetworkUnavailable, network
 from tests.faults.people import Person, found_wrong
 from tests.postgres_server import PostgresUnavailable
 from tests.redis_server import RedisUnavailable
+from tests.small_file_system import fill, small_file_system
 
 PEOPLE: Final = 6
+DISK: Final = 256
+"""Mebibytes."""
 FAULT_SECONDS: Final = 2.0
 RECOVERY_SECONDS: Final = 10.0
 """Within which all must be well again once a fault is over, without a restart."""
@@ -84,6 +87,13 @@ async def a_clock_is_a_day_ahead(cluster: Cluster, chance: random.Random) -> Non
     one.set_clock("+0")
 
 
+async def the_disk_is_full(cluster: Cluster, chance: random.Random) -> None:
+    ballast = cluster.applications[0].data / "ballast"
+    await asyncio.to_thread(fill, ballast)
+    await _lasts()
+    ballast.unlink()
+
+
 async def the_applications_restart_one_by_one(cluster: Cluster, chance: random.Random) -> None:
     for one in cluster.applications:
         assert await one.stop() == 0
@@ -99,6 +109,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     redis_crashes,
     the_mail_server_goes_away,
     a_clock_is_a_day_ahead,
+    the_disk_is_full,
     the_applications_restart_one_by_one,
 )
 
@@ -114,27 +125,36 @@ def hosts() -> Iterator[Network]:
         pytest.skip(str(reason))
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """The disk that the applications share."""
+    with small_file_system(tmp_path / "data", mebibytes=DISK) as folder:
+        yield folder
+
+
+async def fall_and_rise(made: Cluster, people: Sequence[Person], chance: random.Random) -> None:
+    """The people use it while every fault happens, one after the other, in a random order."""
+    stop = asyncio.Event()
+    living = [asyncio.create_task(person.live(stop)) for person in people]
+    for number in range(ROUNDS):
+        for fault in chance.sample(FAULTS, len(FAULTS)):
+            await fault(made, chance)
+            over = time.monotonic()
+            await made.all_up(RECOVERY_SECONDS)
+            print(f"round {number}: {fault.__name__}: well again after {time.monotonic() - over:.1f} s")
+    stop.set()
+    await asyncio.gather(*living)
+
+
 @pytest.mark.timeout(120 + 120 * ROUNDS)
 async def test_nothing_acknowledged_is_lost_whatever_fails(
-    hosts: Network, request: pytest.FixtureRequest, tmp_path: Path
+    hosts: Network, disk: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     print(f"PORTICO_SOAK_SEED={SEED}")
-    chance = random.Random(SEED)
-    data = tmp_path / "data"
-    data.mkdir()
     try:
-        async with cluster(hosts, tmp_path, request.config.stash[RUN_DIRECTORY], data) as made:
+        async with cluster(hosts, tmp_path, request.config.stash[RUN_DIRECTORY], disk) as made:
             people = [Person(f"person{n}", made.address, random.Random(f"{SEED} {n}")) for n in range(PEOPLE)]
-            stop = asyncio.Event()
-            living = [asyncio.create_task(person.live(stop)) for person in people]
-            for number in range(ROUNDS):
-                for fault in chance.sample(FAULTS, len(FAULTS)):
-                    await fault(made, chance)
-                    over = time.monotonic()
-                    await made.all_up(RECOVERY_SECONDS)
-                    print(f"round {number}: {fault.__name__}: well again after {time.monotonic() - over:.1f} s")
-            stop.set()
-            await asyncio.gather(*living)
+            await fall_and_rise(made, people, random.Random(SEED))
             wrong = await found_wrong(people, made.address)
             expected = {email for person in people for email in person.friends}
             await made.mail.received(len(expected), 60)

@@ -25,7 +25,7 @@ from tests.running_app import settings_for
 ROWS: Final = 12_000
 MIB: Final = 1024 * 1024
 DEADLINE: Final = 60.0
-MOST_GROWTH: Final = 24.0
+MOST_GROWTH: Final = 48.0
 """MiB that a worker may need more for another 400 MiB: what the allocator doesn't give back."""
 
 

@@ -78,7 +78,7 @@ class TestKilled:
         assert step > 12
 
     async def nothing_is_half_there(self, container: Any, user_id: int, data: Path, clock: SettableClock) -> None:
-        """Whatever was stored is whole; a day later nothing else is left, and then everything can be deleted."""
+        """Whatever was stored is whole; after the grace time nothing else is left, and all can be deleted."""
         files = (await container.reads().files(user_id, PageRequest())).items
         for file in files:
             assert on_disk(data)[file.sha256] == file.size == len(CONTENT)
@@ -125,6 +125,23 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(database: dict[str,
         async with portico.client() as client:
             assert (await client.get("/files/", headers=headers)).json()["total"] == 0
         assert "Traceback" not in portico.errors
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_what_says_that_it_is_too_large_is_refused_before_it_is_read(
+    database: dict[str, str], data: Path
+) -> None:
+    async with serving(data, **database) as portico:
+        headers = await signed_in(portico)
+        for more in ({}, {"Expect": "100-continue"}):
+            reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
+            with closing(writer):
+                writer.write(request(headers | more, 2 * 1024 * MEBIBYTE))
+                async with asyncio.timeout(20):
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+                    answer = await reader.readuntil(b"}")
+            assert b'"code": "file_too_large"' in answer
+        assert on_disk(data) == {}
 
 
 async def test_of_twenty_uploads_at_once_no_more_are_stored_than_there_is_room_for(

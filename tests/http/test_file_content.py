@@ -1,9 +1,12 @@
 """Giving content out: names, ranges, conditions, and the cage that it is served in."""
 
+import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.types import Message
 
 from tests.deployments import on
@@ -121,13 +124,49 @@ async def test_a_range_outside_of_the_content_is_refused(app: RunningApp, asked:
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=3-1", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes 0-1", "0-1", ""]
+    "asked",
+    [
+        "bytes=3-1",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "items=0-1",
+        "bytes=0-1,3-4",
+        f"bytes={'9' * 5000}-",
+        f"bytes=-{'9' * 5000}",
+        "bytes 0-1",
+        "0-1",
+        "",
+    ],
 )
 async def test_what_is_no_single_range_gets_the_whole(app: RunningApp, asked: str) -> None:
     _, ada = await app.user()
     response = await content(app, ada, await upload(app, ada, TEN), {"Range": asked})
     assert (response.status_code, response.content) == (200, TEN)
     assert "Content-Range" not in response.headers
+
+
+async def test_whatever_range_is_asked_for_the_answer_is_true(app: RunningApp) -> None:
+    _, ada = await app.user()
+    file = await upload(app, ada, TEN)
+    asked: list[str] = []
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.from_regex(r"bytes=([0-9]{0,2}-[0-9]{0,2}|[-0-9, ]{0,8})", fullmatch=True))
+    def collect(value: str) -> None:
+        asked.append(value)
+
+    collect()
+    for value in asked:
+        response = await content(app, ada, file, {"Range": value})
+        if response.status_code == 206:
+            match = re.fullmatch(r"bytes ([0-9]+)-([0-9]+)/10", response.headers["Content-Range"])
+            assert match is not None
+            assert response.content == TEN[int(match[1]) : int(match[2]) + 1] != b""
+        elif response.status_code == 200:
+            assert response.content == TEN
+        else:
+            assert (response.status_code, response.headers["Content-Range"]) == (416, "bytes */10")
 
 
 async def test_a_range_of_something_else_by_now_gets_the_whole(app: RunningApp) -> None:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from entrypoints.http.head import HeadAsGet
 from tests.deployments import LAPTOP, Deployment
 from tests.faults.processes import serving
+from tests.http.uploading import upload
 from tests.running_app import RunningApp
 
 CHANGING = {"x-request-id", "x-process-time", "x-response-time"}
@@ -32,12 +33,14 @@ def headers_of(response: httpx2.Response) -> dict[str, str]:
 async def test_every_call_that_answers_get_answers_head_with_the_same_head_and_no_body(app: RunningApp) -> None:
     user, root = await app.superuser()
     item = (await app.http.post("/items/", json={"title": "Buy milk"}, headers=root)).json()
+    file = await upload(app, root)
+    known = {"user_id": user["id"], "item_id": item["id"], "file_id": file["id"], "filename": "tea.txt", "task_id": "x"}
     paths = (await app.http.get("/openapi.json")).json()["paths"]
     gets = [path for path, operations in paths.items() if "get" in operations and path != "/metrics"]
     pages = ["/verify-email?token=x", "/reset-password", "/change-email", "/docs", "/redoc", "/api/v1/openapi.json"]
     assert len(gets) > 8
     for path in [*gets, *pages, "/api/v1/users", "/nothing"]:
-        url = path.format(user_id=user["id"], item_id=item["id"])
+        url = path.format(**known)
         got = await app.at_root.get(url, headers=root)
         head = await app.at_root.head(url, headers=root)
 

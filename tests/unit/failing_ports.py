@@ -1,7 +1,7 @@
 """Ports that fail at one call: before it does anything, or after it has."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -20,14 +20,19 @@ class Fuse:
     blows_at: int | None = None
     afterwards: bool = False
     """Whether the call is carried out first, so that only its answer is lost."""
+    stays_blown: bool = False
+    """Whether all calls after that one fail, too, and at once."""
     calls: list[str] = field(default_factory=list)
     on_commit: Callable[[], None] = field(default=lambda: None)
 
     def before(self, name: str) -> bool:
         """Note the call. Whether it is the one whose answer gets lost; raises `PortFailed` if it is to fail at once."""
+        number = len(self.calls)
         self.calls.append(name)
-        blows = len(self.calls) - 1 == self.blows_at
+        blows = number == self.blows_at
         if blows and not self.afterwards:
+            raise PortFailed
+        if self.stays_blown and self.blows_at is not None and number > self.blows_at:
             raise PortFailed
         return blows
 
@@ -36,6 +41,8 @@ class Fuse:
         return _Wired(self, name, port)
 
     def wire_method(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isasyncgenfunction(inspect.unwrap(method)):
+            return self._wire_reading(name, method)
         if inspect.iscoroutinefunction(method):
 
             async def asynchronous(*arguments: Any, **named: Any) -> Any:
@@ -55,6 +62,25 @@ class Fuse:
             return result
 
         return synchronous
+
+    def _wire_reading(self, name: str, open_: Callable[..., Any]) -> Callable[..., Any]:
+        """A method that opens a stream: it can fail on its way in, and at each piece."""
+
+        @asynccontextmanager
+        async def wired(*arguments: Any, **named: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+            loses_answer = self.before(name)
+            async with open_(*arguments, **named) as pieces:
+                if loses_answer:
+                    raise PortFailed
+                yield self._wire_pieces(f"{name} a piece", pieces)
+
+        return wired
+
+    async def _wire_pieces(self, name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            if self.before(name):
+                raise PortFailed
+            yield piece
 
     def wire_begin(self, begin: Callable[..., Any]) -> Callable[..., Any]:
         """A `Begin` that can fail on its way in and at the commit, as can whatever is called within."""
@@ -108,4 +134,6 @@ class Wiring:
             return self.fuse.wire_begin(part)
         if any(part is port for port in self.ports):
             return self.fuse.wire(name, part)
+        if isinstance(part, Mapping) and any(map(is_dataclass, part.values())):
+            return {key: self._wired(key, each) for key, each in part.items()}
         return self(part) if is_dataclass(part) else part

@@ -64,6 +64,11 @@ def test_a_length_is_counted_as_it_is_compared() -> None:
         Password.chosen("Aa1" + "e\u0301" * 4)
 
 
+def test_what_is_far_too_long_for_a_password_is_nobodys() -> None:
+    assert Password("x" * 1001) == Password("y" * 2000) == Password("")
+    assert Password("x" * 1000) != Password("")
+
+
 def test_case_spaces_and_every_character_count() -> None:
     assert len({Password(text) for text in ("Secret 1", "secret 1", "Secret1", "Secret 1 ", "x" * 72, "x" * 73)}) == 6
 

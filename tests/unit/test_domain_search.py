@@ -25,6 +25,10 @@ def test_a_text_is_found_by_each_part_that_it_was_made_of(before: str, q: str, a
     assert all(word in folded(before, q, after) for word in words(q))
 
 
+def test_parts_stay_apart() -> None:
+    assert folded("Ada", "Lovelace") == "ada lovelace"
+
+
 def test_what_is_not_there_counts_for_nothing() -> None:
     assert folded(None, "Ada", None) == "ada"
     assert words(None) == words("") == words("  \n ") == []

@@ -21,6 +21,7 @@ MUENCHEN = "xn--mnchen-3ya.de"
         (f"ADA@{MUENCHEN.upper()}", "ada@MÜNCHEN.de"),
         (f"ada@ä.{MUENCHEN}", "ada@ä.münchen.de"),
         ("ada@xn--strae-oqa.de", "ada@straße.de"),
+        ("ada@xn--bcher-laden-thb.de", "ada@bücher-laden.de"),
     ],
 )
 def test_every_spelling_of_an_address_is_the_same_address(one: str, other: str) -> None:

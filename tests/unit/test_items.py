@@ -46,6 +46,28 @@ async def test_a_title_that_breaks_the_rules_is_refused_and_nothing_written(worl
     assert await count(world, ada) == 1
 
 
+async def test_the_longest_texts_are_taken_and_longer_descriptions_refused(world: World) -> None:
+    ada = await an_actor(world)
+    create, change = CreateItem(world.store.begin, world.clock), EditItem(world.store.begin, world.clock)
+    item = await create(ada, title="x" * 255, description="y" * 10_000)
+    assert (len(item.title), item.description) == (255, "y" * 10_000)
+    with pytest.raises(ValueError, match="description"):
+        await create(ada, title="Milk", description="y" * 10_001)
+    with pytest.raises(ValueError, match="description"):
+        await change(ada, item.id, ItemChange(describe=True, description="y" * 10_001), versions=None)
+    assert await world.store.item(item.id) == item
+
+
+async def test_a_description_is_changed_taken_away_or_left_alone(world: World) -> None:
+    ada = await an_actor(world)
+    item = await create(world, ada)
+    change = EditItem(world.store.begin, world.clock)
+    described = await change(ada, item.id, ItemChange(describe=True, description="Two litres"), versions=None)
+    renamed = await change(ada, item.id, ItemChange(title="Oat milk"), versions=None)
+    bare = await change(ada, item.id, ItemChange(describe=True), versions=None)
+    assert [each.description for each in (described, renamed, bare)] == ["Two litres", "Two litres", None]
+
+
 async def test_a_change_is_a_new_version_at_its_time(world: World) -> None:
     ada = await an_actor(world)
     item = await create(world, ada)
@@ -59,10 +81,10 @@ async def test_a_change_is_a_new_version_at_its_time(world: World) -> None:
 async def test_what_happens_to_an_item_is_announced(world: World) -> None:
     ada = await an_actor(world)
     item = await create(world, ada)
-    await edit(world, ada, item)
+    edited = await edit(world, ada, item)
     await DeleteItem(world.store.begin)(ada, item.id, versions=None)
-    told = (item.id, ada.user.id)
-    assert world.store.announced == [ItemCreated(*told), ItemUpdated(*told), ItemDeleted(*told)]
+    gone = ItemDeleted(item.id, ada.user.id)
+    assert world.store.announced == [ItemCreated(item), ItemUpdated(edited), gone]
 
 
 async def test_another_version_is_left_alone(world: World) -> None:

@@ -1,11 +1,14 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from application.jobs import CONCURRENCY, LEASE, MOST_LASTING, POLL, RETRY_DELAYS
 from application.ports.clock import request_id
-from application.ports.jobs import RUN_TASK, NewJob, PermanentFailure
+from application.ports.jobs import RUN_TASK, Job, NewJob, PermanentFailure
+from tests.fakes import InMemoryJobs
 from tests.unit.workbench import Bench, Doing, works
 
 
@@ -63,6 +66,23 @@ class TestDoing:
             assert lasting.at_once == lasting.most_at_once == MOST_LASTING
             await bench.until(lambda: lasting.finished == 3 * CONCURRENCY)
         assert lasting.most_at_once == MOST_LASTING
+
+    async def test_hands_that_come_free_while_the_queue_is_asked_are_not_slept_through(self) -> None:
+        class SlowToAnswer(InMemoryJobs):
+            async def claim(self, *arguments: Any, **named: Any) -> Sequence[Job]:
+                jobs = await super().claim(*arguments, **named)
+                await asyncio.sleep(1)
+                return jobs
+
+        bench = Bench(SlowToAnswer())
+        doing = works(bench, Doing(lasts=timedelta(seconds=0.5)))
+        for _ in range(CONCURRENCY):
+            await bench.queue.add(NewJob("work"))
+        async with bench.working():
+            await bench.until(lambda: doing.at_once == CONCURRENCY)
+            await bench.queue.add(NewJob("work"))
+            await bench.until_concluded(CONCURRENCY + 1)
+        assert doing.times[-1] - doing.times[0] < POLL.total_seconds()
 
     async def test_two_workers_share_the_work_and_do_nothing_twice(self, bench: Bench) -> None:
         doing = works(bench, Doing(lasts=timedelta(seconds=1)))

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 
 from application.ports.jobs import JobDetails, JobRecord
-from entrypoints.jobs import bar, details, span, table
+from domain.tasks import TaskKind
+from domain.users import Actor
+from entrypoints.jobs import bar, details, shown, span, table
+from tests.builders import World
 
 RECORD = JobRecord("1b2c", "mail_verification", "waiting", 3, "MailUndelivered: 451 later", 250)
 JOB = JobDetails(RECORD, 12.4, None, "mine.1", ["user_id", "email"])
@@ -35,6 +38,26 @@ def test_one_job_is_shown_with_a_bar_of_its_attempts() -> None:
         "Request   mine.1",
         "Payload   user_id, email (the values are not shown)",
     ]
+
+
+async def test_a_job_that_does_a_task_shows_how_far_the_task_is(world: World) -> None:
+    task = await world.start_task(Actor(await world.has(), "a session"), TaskKind.EXPORT_ACCOUNT, {})
+    async with world.store.begin() as work:
+        task.begin(world.clock.now())
+        task.advance(40, "2 items and 1 files are packed")
+        await work.tasks.save(task)
+    (job,) = await world.store.jobs.list_jobs(state=None, limit=9)
+
+    text = await shown(job.id, world.store.jobs, world.store)
+    async with world.store.begin() as work:
+        await work.tasks.delete_owned_by(task.owner_id, limit=9)
+    without = await shown(job.id, world.store.jobs, world.store)
+
+    assert text is not None and without is not None
+    assert "Task      [████████░░░░░░░░░░░░] 40 % of export_account, running" in text.splitlines()
+    assert [line for line in text.splitlines() if not line.startswith("Task ")] == without.splitlines()
+    assert task.id not in text
+    assert await shown("unheard-of", world.store.jobs, world.store) is None
 
 
 @pytest.mark.parametrize(

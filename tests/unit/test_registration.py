@@ -98,10 +98,11 @@ class TestCreatingASuperuser:
         user = await self.create(world)
         assert user.administers
         assert user.is_verified
+        assert user.created_at == user.updated_at == world.clock.now()
         assert (await world.actor(user)).user == user
 
     async def test_of_a_new_account_needs_a_password(self, world: World) -> None:
-        with pytest.raises(ValueError, match="needs a password"):
+        with pytest.raises(ValueError, match=r"^a new account needs a password$"):
             await self.create(world, password=None)
         assert await world.store.user_by_email(Email("root@example.org")) is None
 

@@ -89,7 +89,7 @@ async def test_a_finished_upload_is_a_file(world: World) -> None:
     assert await content_of(world, finished) == SENT
     assert await world.get_upload(ada, upload.id) == finished
     assert (finished.offset, world.blob_store.staged) == (len(SENT), {})
-    assert world.store.announced == [FileCreated(file.id, ada.user.id)]
+    assert world.store.announced == [FileCreated(file)]
 
 
 @given(cuts=st.lists(st.integers(0, len(SENT)), max_size=6))

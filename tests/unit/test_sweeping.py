@@ -1,11 +1,13 @@
 from datetime import timedelta
+from itertools import pairwise
 
 from application.jobs import RETRY_DELAYS
-from application.sweeping import BATCH, OVERDUE, REMEMBERED
+from application.sweeping import BATCH, OVERDUE, REMEMBERED, SweepExpired
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
 from domain.users import User
 from tests.builders import PHONE, SESSION_LIFETIME, World, a_job
+from tests.unit.failing_ports import Fuse
 
 
 async def sweep(world: World) -> None:
@@ -84,6 +86,13 @@ async def test_any_number_goes_in_batches(world: World) -> None:
                     expires_at=forgotten,
                 )
             )
-    await sweep(world)
+    left = [_rows(world)]
+    fuse = Fuse(on_commit=lambda: left.append(_rows(world)))
+    await SweepExpired(fuse.wire_begin(world.store.begin), world.clock)(a_job("sweep_expired"))
+    assert all(before - after <= 2 * BATCH for before, after in pairwise(left))  # sessions, and as many of their tokens
     assert [session.id for session in world.store.sessions] == ["live"]
     assert (world.store.refresh_tokens, world.store.mailed_tokens) == ([], [])
+
+
+def _rows(world: World) -> int:
+    return len(world.store.sessions) + len(world.store.refresh_tokens) + len(world.store.mailed_tokens)

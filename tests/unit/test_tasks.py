@@ -74,7 +74,7 @@ class TestStarting:
         assert (task.status, task.progress, task.attempts) == (TaskStatus.STARTED, 0, 0)
         assert await GetTask(world.store)(ada, task.id) == task
         assert [job.kind for job in await world.store.jobs.list_jobs(state=None, limit=9)] == ["run_task"]
-        assert world.store.announced[-1] == TaskUpdated(task.id, ada.user.id)
+        assert world.store.announced[-1] == TaskUpdated(task)
 
     async def test_nobody_imports_a_file_of_somebody_else(self, world: World) -> None:
         with pytest.raises(FileNotFound):
@@ -209,7 +209,7 @@ class TestCancelling:
         await attempt(world, kind)
         cancelled = await world.store.task(task.id)
         assert (cancelled.status, cancelled.attempts, kind.runs) == (TaskStatus.CANCELLED, 0, [])
-        assert world.store.announced[-1] == TaskUpdated(task.id, ada.user.id)
+        assert world.store.announced[-1] == TaskUpdated(cancelled)
 
     async def test_a_task_under_way_stops_within_two_seconds_and_brings_nothing_more_about(self, world: World) -> None:
         ada = await an_actor(world)

@@ -66,7 +66,7 @@ async def test_what_is_sent_is_stored_hashed_and_announced(world: World) -> None
     assert (file.owner_id, file.image, file.created_at) == (ada.user.id, None, world.clock.now())
     assert world.blob_store.blobs == {file.sha256: b"tea" * 100}
     assert await world.store.file(file.id) == file
-    assert world.store.announced == [FileCreated(file.id, ada.user.id)]
+    assert world.store.announced == [FileCreated(file)]
     assert not world.store.claims
     assert not world.blob_store.staged
 

@@ -8,6 +8,8 @@ down_revision = "0005"
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+LASTS = sa.text("kind = 'run_task'")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -44,3 +46,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("file_id"),
     )
+    op.create_index("ix_jobs_due_at_lasting", "jobs", ["due_at"], postgresql_where=LASTS, sqlite_where=LASTS)

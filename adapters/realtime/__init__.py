@@ -1,0 +1,1 @@
+"""Broadcasters: how the processes of one service hear each other."""

@@ -1,0 +1,108 @@
+"""Processes that hear each other through a Redis stream.
+
+A stream keeps what was said for a while, so a process whose link was lost hears it when the link is back, which
+publish and subscribe would not give.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders
+from application.ports.realtime import Listener
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+KEPT: Final = 2048
+"""Messages in the stream, about."""
+AT_ONCE: Final = 100
+BLOCK_MS: Final = 2000
+TIMEOUT: Final = 5.0
+"""Seconds for Redis to answer: longer than it is asked to wait."""
+
+log = logging.getLogger(__name__)
+
+
+class RedisBroadcaster:
+    """Implements `Broadcaster`, among the processes with the same Redis and the same `service`."""
+
+    def __init__(self, url: str, service: str, name: str) -> None:
+        self._url = url
+        self._key = f"portico:realtime:{service}"
+        self._name = name
+        self._senders = Senders()
+        self._outgoing = Outgoing(self._send, lambda: self._lost)
+
+    def publish(self, message: str) -> None:
+        self._outgoing.put(message)
+
+    async def listen(self, listener: Listener) -> None:
+        position: str | None = None
+        while True:
+            try:
+                last = await self._last_id()
+                if position is None or _is_before(last, position):  # it was begun anew
+                    position = last if position is None else "0-0"
+                listener.linked()
+                while True:
+                    position = await self._hear(listener, position)
+            except self._lost as error:
+                listener.cut_off()
+                log.warning("the other processes can't be heard: %s; trying again", type(error).__name__)
+                await asyncio.sleep(PAUSE)
+
+    async def close(self) -> None:
+        await self._outgoing.close()
+        if "_client" in self.__dict__:
+            await self._client.aclose()
+
+    @cached_property
+    def _client(self) -> "Redis":
+        from redis.asyncio import Redis  # takes a while to load
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        return Redis.from_url(
+            self._url,
+            protocol=2,
+            decode_responses=True,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    @cached_property
+    def _lost(self) -> tuple[type[Exception], ...]:
+        from redis.exceptions import RedisError
+
+        return (RedisError, OSError)
+
+    async def _last_id(self) -> str:
+        last = await self._client.xrevrange(self._key, count=1)
+        return str(last[0][0]) if last else "0-0"
+
+    async def _hear(self, listener: Listener, position: str) -> str:
+        """Wait for what is beyond this place in the stream, and pass it on. The place that was reached."""
+        answer: Any = await self._client.xread({self._key: position}, count=AT_ONCE, block=BLOCK_MS)
+        for _, entries in answer:
+            for entry_id, fields in entries:
+                position = entry_id
+                sender = fields["by"]
+                if sender != self._name and self._senders.is_new(sender, int(fields["number"])):
+                    listener.heard(fields["message"])
+        return position
+
+    async def _send(self, batch: Sequence[Numbered]) -> None:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for number, message in batch:
+                fields: Any = {"by": self._name, "number": number, "message": message}
+                pipeline.xadd(self._key, fields, maxlen=KEPT, approximate=True)
+            await pipeline.execute()
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether one id of a stream is less than another: both are times in milliseconds, and a count."""
+    return tuple(map(int, one.split("-"))) < tuple(map(int, other.split("-")))

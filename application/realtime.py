@@ -1,0 +1,166 @@
+"""What one process does for all its WebSockets together."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Collection, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from application.feed import Feed
+from application.outbox import Ending, Outbox
+from application.ports.clock import Clock
+from application.ports.persistence import Reads
+from application.ports.realtime import Broadcaster, Words
+from application.ports.security import AccessTokens
+from application.presence import Presence
+from application.rooms import Lobby, Rooms
+from application.sessions import Authenticate
+from domain.errors import Unavailable
+from domain.users import Actor
+
+LOOK_EVERY: Final = timedelta(seconds=2)
+"""How often to look whether those who are connected still may be: less than half of the 5 s that are promised."""
+SESSIONS_AT_ONCE: Final = 1000
+SETTLE_SECONDS: Final = 0.25
+"""How long the other processes have to say who is there, before somebody is told."""
+LINK_SECONDS: Final = 1.0
+PRESENCE: Final = frozenset({"who", "whole", "entered", "went", "alive", "stopped"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """Somebody at the other end of a WebSocket."""
+
+    actor: Actor
+    ends_at: float
+    """When the token ends, in seconds since the epoch."""
+    outbox: Outbox = field(default_factory=Outbox)
+
+
+@dataclass(frozen=True)
+class OpenConnection:
+    """Believe an access token for as long as it lasts. Raises `InvalidAccessToken` or `InactiveUser`."""
+
+    authenticate: Authenticate
+    tokens: AccessTokens
+
+    async def __call__(self, token: str) -> Connection:
+        actor = await self.authenticate(token)
+        return Connection(actor, self.tokens.verify(token).expires_at)
+
+
+class Realtime:
+    """Implements `Listener`: hears the other processes and passes on what concerns the connections of this one.
+
+    `name` tells the processes apart. Nothing runs until `start`, which the first connection calls.
+    """
+
+    def __init__(self, name: str, reads: Reads, broadcaster: Broadcaster, words: Words, clock: Clock) -> None:
+        self._reads = reads
+        self._broadcaster = broadcaster
+        self._clock = clock
+        self._connections: set[Connection] = set()
+        self._running: list[asyncio.Task[None]] = []
+        self._link = asyncio.Event()
+        self._settled: asyncio.Task[None] | None = None
+        self.feed = Feed(reads, words)
+        self._presence = Presence(name, self._tell)
+        self.rooms = Rooms(self._presence, words, self._tell)
+        self.lobby = Lobby(words, self._tell)
+
+    def changed(self, user_ids: Collection[int]) -> None:
+        """Something of these users was committed."""
+        self.feed.wake(user_ids)
+        self._tell("changed", users=list(user_ids))
+
+    def add(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if not self._running:
+            for running in (self.feed.run, self._presence.run, self._guard, self._listen):
+                self._running.append(asyncio.create_task(running(), name=f"realtime {running.__name__}"))
+            self._settled = asyncio.create_task(self._settle(), name="realtime settling")
+
+    def remove(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    async def settled(self) -> None:
+        """Return once the other processes had the time to say who is there."""
+        if self._settled is not None:
+            await asyncio.shield(self._settled)
+
+    async def close(self) -> None:
+        """Tell the others that this process is going, and stop."""
+        if self._running:
+            self._presence.stop()
+        tasks = [*self._running, *([self._settled] if self._settled else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+        await self._broadcaster.close()
+
+    def heard(self, message: str) -> None:
+        try:
+            told = json.loads(message)
+            self._heard(told.pop("kind"), told)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            log.warning("another process says what can't be understood: %s", type(error).__name__)
+
+    def linked(self) -> None:
+        self._link.set()
+        self.feed.wake_all()
+        self._presence.linked()
+
+    def cut_off(self) -> None:
+        self._presence.cut_off()
+
+    def _heard(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "changed":
+            self.feed.wake(message["users"])
+        elif kind == "said":
+            self.rooms.hear(message["room"], message["text"])
+        elif kind == "said_in_lobby":
+            self.lobby.hear(message["text"])
+        elif kind in PRESENCE:
+            self._presence.heard(kind, message)
+
+    def _tell(self, kind: str, **values: Any) -> None:
+        self._broadcaster.publish(json.dumps({"kind": kind, **values}))
+
+    def _listen(self) -> Coroutine[Any, Any, None]:
+        return self._broadcaster.listen(self)
+
+    async def _settle(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINK_SECONDS):
+                await self._link.wait()
+                await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _guard(self) -> None:
+        """End the connections of those who may no longer be here. While the database is away, tokens still end."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
+            now = self._clock.now().timestamp()
+            for connection in self._connections:
+                if connection.ends_at <= now:
+                    connection.outbox.end(Ending.NOT_ALLOWED)
+            try:
+                await self._look_at_sessions()
+            except Exception as error:  # whatever it is, those who come later must be looked at
+                known = isinstance(error, Unavailable)
+                log.warning("sessions can't be looked at; trying again", exc_info=None if known else error)
+
+    async def _look_at_sessions(self) -> None:
+        asked = list({connection.actor.session_id for connection in self._connections})
+        live: set[str] = set()
+        for first in range(0, len(asked), SESSIONS_AT_ONCE):
+            live |= set(await self._reads.live_sessions(asked[first : first + SESSIONS_AT_ONCE]))
+        over = set(asked) - live
+        for connection in self._connections:
+            if connection.actor.session_id in over:
+                connection.outbox.end(Ending.NOT_ALLOWED)

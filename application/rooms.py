@@ -1,0 +1,103 @@
+"""The lobby and the rooms: what one says there, all in it hear, in whichever process they are."""
+
+from collections.abc import Callable, Collection
+from uuid import uuid4
+
+from application.outbox import Outbox
+from application.ports.realtime import Person, Words
+from application.presence import Presence
+
+Tell = Callable[..., None]
+"""Publishes a message of this kind, with these values, to the other processes."""
+
+
+class _Member:
+    """A person in a room, through one connection or several."""
+
+    __slots__ = ("outboxes", "person")
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.outboxes: set[Outbox] = set()
+
+
+class Rooms:
+    """The rooms as this process sees them: its own connections by person, and who is there elsewhere."""
+
+    def __init__(self, presence: Presence, words: Words, tell: Tell) -> None:
+        self._members: dict[str, dict[int, _Member]] = {}
+        self._presence = presence
+        self._words = words
+        self._tell = tell
+        presence.joined = self._joined
+        presence.left = self._left
+
+    def enter(self, room: str, person: Person, outbox: Outbox) -> None:
+        """Let this connection hear what is said in the room. The first one of a person makes that person present."""
+        members = self._members.setdefault(room, {})
+        member = members.get(person.id)
+        if member is None:
+            member = members[person.id] = _Member(person)
+            self._presence.enter(room, person)
+        member.outboxes.add(outbox)
+
+    def leave(self, room: str, person: Person, outbox: Outbox) -> None:
+        members = self._members[room]
+        member = members[person.id]
+        member.outboxes.remove(outbox)
+        if not member.outboxes:
+            del members[person.id]
+            if not members:
+                del self._members[room]
+            self._presence.leave(room, person.id)
+
+    def people(self, room: str) -> Collection[Person]:
+        """Who is in the room, in whichever process, by their ids."""
+        return self._presence.people(room)
+
+    def say(self, room: str, sender: Person, data: str) -> None:
+        """Let all in the room hear it. `data` is JSON."""
+        text = self._words.message(room, uuid4().hex, sender, data)
+        self.hear(room, text)
+        self._tell("said", room=room, text=text)
+
+    def hear(self, room: str, text: str, *, but: int | None = None) -> None:
+        """Give the message to all connections in the room here, but those of one person if that is named."""
+        for user_id, member in self._members.get(room, {}).items():
+            if user_id != but:
+                for outbox in member.outboxes:
+                    outbox.put(text)
+
+    def _joined(self, room: str, person: Person) -> None:
+        self.hear(room, self._words.joined(room, person), but=person.id)
+
+    def _left(self, room: str, person: Person) -> None:
+        self.hear(room, self._words.left(room, person), but=person.id)
+
+
+class Lobby:
+    """One room for all, in plain text, known by nothing but a number that each chooses."""
+
+    def __init__(self, words: Words, tell: Tell) -> None:
+        self._outboxes: set[Outbox] = set()
+        self._words = words
+        self._tell = tell
+
+    def enter(self, outbox: Outbox) -> None:
+        self._outboxes.add(outbox)
+
+    def say(self, client_id: int, text: str) -> None:
+        self._tell_all(self._words.said_in_lobby(client_id, text))
+
+    def leave(self, client_id: int, outbox: Outbox) -> None:
+        """Tell the others that this one left."""
+        self._outboxes.remove(outbox)
+        self._tell_all(self._words.left_lobby(client_id))
+
+    def hear(self, text: str) -> None:
+        for outbox in self._outboxes:
+            outbox.put(text)
+
+    def _tell_all(self, text: str) -> None:
+        self.hear(text)
+        self._tell("said_in_lobby", text=text)

@@ -1,0 +1,187 @@
+"""What processes tell each other: through nothing but memory, through Redis, and through PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from adapters.realtime.memory import MemoryBroadcaster
+from adapters.realtime.outgoing import MOST_WAITING, Senders
+from adapters.realtime.postgres import PostgresBroadcaster
+from adapters.realtime.redis import RedisBroadcaster
+from application.ports.realtime import Broadcaster
+from tests.postgres_server import PostgresServer
+from tests.redis_server import RedisServer, RedisUnavailable
+from tests.running_app import eventually
+
+LONG = "x" * 200_000
+UNICODE = "ünï 🎉 \u2028 \\ ' \" \n" * 2000
+
+
+@dataclass
+class Hearing:
+    """A `Listener` that keeps what it is told."""
+
+    messages: list[str] = field(default_factory=list)
+    links: list[bool] = field(default_factory=list)
+
+    def heard(self, message: str) -> None:
+        self.messages.append(message)
+
+    def linked(self) -> None:
+        self.links.append(True)
+
+    def cut_off(self) -> None:
+        self.links.append(False)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    try:
+        with RedisServer() as server:
+            yield server
+    except RedisUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+Make = Callable[[str], Broadcaster]
+
+
+@pytest.fixture(params=["memory", "redis", "postgres"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes the broadcaster of a process of this name."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        return lambda name: RedisBroadcaster(server.url, "a-service", name)
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("migrated_postgres_url")
+        return lambda name: PostgresBroadcaster(url, name)
+    medium = MemoryBroadcaster().listeners
+    return lambda name: MemoryBroadcaster(medium)
+
+
+@asynccontextmanager
+async def listening(broadcaster: Broadcaster) -> AsyncIterator[Hearing]:
+    """What this one hears, from when its link is there."""
+    hearing = Hearing()
+    running = asyncio.create_task(broadcaster.listen(hearing))
+    try:
+        await eventually(lambda: hearing.links)
+        yield hearing
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await broadcaster.close()
+
+
+async def test_all_others_hear_it_once_in_order_and_oneself_does_not(make: Make) -> None:
+    one, other, third = make("one"), make("other"), make("third")
+    async with listening(one) as mine, listening(other) as others, listening(third) as thirds:
+        for number in range(300):
+            one.publish(f"{number}")
+        other.publish("from the other")
+        await eventually(lambda: len(others.messages) >= 300 and len(thirds.messages) >= 301 and mine.messages)
+    assert others.messages == [str(number) for number in range(300)]
+    assert [message for message in thirds.messages if message != "from the other"] == others.messages
+    assert mine.messages == ["from the other"]
+
+
+async def test_any_text_of_any_length_comes_as_it_was(make: Make) -> None:
+    texts = ["", " ", "a b", LONG, UNICODE, "{}"]
+    one, other = make("one"), make("other")
+    async with listening(one), listening(other) as heard:
+        for text in texts:
+            one.publish(text)
+        await eventually(lambda: len(heard.messages) >= len(texts))
+    assert heard.messages == texts
+
+
+async def test_one_that_does_not_listen_can_tell_others(make: Make) -> None:
+    one, other = make("one"), make("other")
+    async with listening(other) as heard:
+        one.publish("from a worker")
+        await one.close()
+        await eventually(lambda: heard.messages)
+    assert heard.messages == ["from a worker"]
+
+
+async def test_nothing_from_before_one_listened_is_heard(make: Make) -> None:
+    one, other, late = make("one"), make("other"), make("late")
+    async with listening(one), listening(other) as heard:
+        one.publish("before")
+        await eventually(lambda: heard.messages)
+        async with listening(late) as lately:
+            one.publish("after")
+            await eventually(lambda: lately.messages)
+    assert lately.messages == ["after"]
+
+
+async def test_services_on_one_redis_do_not_hear_each_other(redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(redis.url, "one", "a"), RedisBroadcaster(redis.url, "other", "b")
+    same = RedisBroadcaster(redis.url, "one", "c")
+    async with listening(one), listening(other) as others, listening(same) as heard:
+        one.publish("a secret")
+        await eventually(lambda: heard.messages)
+    assert others.messages == []
+
+
+async def test_what_is_said_while_redis_is_away_comes_late_once_and_in_order(redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(redis.url, "service", "one"), RedisBroadcaster(redis.url, "service", "other")
+    said = [f"{number}" for number in range(100)]
+    async with listening(one) as mine, listening(other) as heard:
+        for text in said[:10]:
+            one.publish(text)
+        await eventually(lambda: len(heard.messages) == 10)
+        redis.kill()
+        await eventually(lambda: not heard.links[-1] and not mine.links[-1])
+        for text in said[10:]:
+            one.publish(text)
+        await asyncio.to_thread(redis.start)
+        await eventually(lambda: len(heard.messages) >= 100)
+        assert heard.links == [True, False, True]
+    assert heard.messages == said
+
+
+async def test_a_redis_that_hangs_is_left_and_heard_again(redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(redis.url, "service", "one"), RedisBroadcaster(redis.url, "service", "other")
+    async with listening(one), listening(other) as heard:
+        redis.pause()
+        for number in range(10):
+            one.publish(f"{number}")
+        await eventually(lambda: not heard.links[-1], deadline=20)
+        redis.resume()
+        await eventually(lambda: len(heard.messages) >= 10, deadline=20)
+    assert heard.messages == [f"{number}" for number in range(10)]
+
+
+async def test_the_link_to_a_postgres_that_crashed_comes_back(own_postgres: PostgresServer) -> None:
+    await asyncio.to_thread(own_postgres.create_database, "portico")
+    url = own_postgres.url("portico")
+    one, other = PostgresBroadcaster(url, "one"), PostgresBroadcaster(url, "other")
+    async with listening(one), listening(other) as heard:
+        await asyncio.to_thread(own_postgres.stop_immediately)
+        await eventually(lambda: not heard.links[-1])
+        await asyncio.to_thread(own_postgres.start)
+        await eventually(lambda: heard.links[-1])
+        one.publish("again")
+        await eventually(lambda: heard.messages)
+    assert heard.messages == ["again"]
+
+
+async def test_while_the_link_is_away_what_waits_has_a_bound(tmp_path: object) -> None:
+    alone = RedisBroadcaster(f"unix://{tmp_path}/nobody.sock", "service", "alone")
+    for number in range(MOST_WAITING + 10):
+        alone.publish(f"{number}")
+    await alone.close()
+
+
+def test_what_a_sender_says_again_is_known() -> None:
+    senders = Senders()
+    assert [senders.is_new("a", 1), senders.is_new("a", 2), senders.is_new("a", 2), senders.is_new("b", 2)] == [
+        True,
+        True,
+        False,
+        True,
+    ]

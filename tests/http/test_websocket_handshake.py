@@ -1,0 +1,131 @@
+"""Who gets a WebSocket, and until when."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.faults.processes import Process, comes_to, command, figure, serving, sign_in
+from tests.live import PROTECTED, Account, account, connected, greeted
+from tests.running_app import PASSWORD, bearer, copy_database
+
+LOBBY = "/ws/1"
+OPEN = "portico_websocket_connections"
+
+
+@pytest.fixture
+async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Process]:
+    copy_database(sqlite_template, tmp_path / "data")
+    settings = {"BACKEND_CORS_ORIGINS": '["https://app.example.com"]', "PUBLIC_URL": "https://Api.example.com/base"}
+    async with serving(tmp_path / "data", MAIL_BACKEND="file", LOG_LEVEL="DEBUG", **settings) as process:
+        yield process
+
+
+@pytest.fixture
+async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
+    async with portico.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def ada(http: httpx2.AsyncClient) -> Account:
+    return await account(http)
+
+
+async def test_the_token_comes_in_any_of_three_ways_and_is_never_logged(portico: Process, ada: Account) -> None:
+    for path in (PROTECTED, LOBBY):
+        async with connected(portico, path, token=ada.token) as client:
+            assert client.socket.subprotocol is None
+            await client.socket.ping()
+        async with connected(portico, f"{path}?token={ada.token}") as client:
+            await client.socket.ping()
+        async with connected(portico, path, subprotocols=["bearer", ada.token]) as client:
+            assert client.socket.subprotocol == "bearer"
+            await client.socket.ping()
+    assert ada.token not in portico.errors
+    assert ada.token.rpartition(".")[2] not in portico.errors
+
+
+async def test_without_a_token_that_holds_one_is_closed_with_1008(portico: Process, ada: Account) -> None:
+    tries: list[dict[str, Any]] = [
+        {},
+        {"token": "nonsense"},
+        {"token": ada.token + "x"},
+        {"headers": {"Authorization": "Basic YWRhOmFkYQ=="}},
+        {"subprotocols": ["bearer"]},
+        {"subprotocols": ["bearer", "nonsense"]},
+        {"path": f"{PROTECTED}?token="},
+        {"path": f"{PROTECTED}?token={ada.token}", "token": ada.token},
+        {"path": LOBBY},
+    ]
+    for options in tries:
+        async with connected(portico, **options) as client:
+            assert await client.ends() == 1008, options
+
+
+async def test_pages_of_other_origins_are_refused_before_the_handshake(portico: Process, ada: Account) -> None:
+    for origin in ("https://app.example.com", "https://api.example.com"):
+        async with connected(portico, token=ada.token, headers={"Origin": origin}) as client:
+            await client.next()
+    for origin in ("null", "https://evil.example", "http://app.example.com", "https://app.example.com.evil.example"):
+        for path in (PROTECTED, LOBBY):
+            with pytest.raises(InvalidStatus) as refused:
+                async with connected(portico, path, token=ada.token, headers={"Origin": origin}):
+                    pass
+            assert refused.value.response.status_code == 403
+
+
+async def test_nothing_else_is_a_websocket(portico: Process, ada: Account) -> None:
+    for path in ("/ws", "/ws/1/2", "/api/v1/items/", "/health/live"):
+        with pytest.raises(InvalidStatus):
+            async with connected(portico, path, token=ada.token):
+                pass
+    async with portico.client() as client:
+        assert (await client.get(f"{portico.root}{PROTECTED}")).status_code == 404
+
+
+async def test_one_who_is_signed_out_is_closed(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
+    other = Account(ada.user, (await sign_in(http, ada.user["email"])).json())
+    async with (
+        greeted(portico, ada) as client,
+        greeted(portico, other) as stays,
+        connected(portico, LOBBY, token=ada.token) as lobby,
+    ):
+        await http.post("/auth/logout", headers=ada.headers)
+        async with asyncio.timeout(5):
+            assert [await client.ends(), await lobby.ends()] == [1008, 1008]
+        assert await stays.is_quiet()
+
+
+async def test_one_whose_account_is_gone_is_closed(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
+    async with greeted(portico, ada) as client:
+        await http.request("DELETE", "/users/me", json={"password": PASSWORD}, headers=ada.headers)
+        async with asyncio.timeout(5):
+            assert await client.ends() == 1008
+
+
+async def test_one_who_is_deactivated_is_closed(
+    portico: Process, http: httpx2.AsyncClient, ada: Account, tmp_path: Path
+) -> None:
+    await command(
+        tmp_path / "data", "create-superuser", "--email", "root@example.org", "--password-stdin", stdin=PASSWORD
+    )
+    root = bearer((await sign_in(http, "root@example.org")).json())
+    async with greeted(portico, ada) as client:
+        await http.patch(f"/users/{ada.user['id']}", json={"is_active": False}, headers=root)
+        async with asyncio.timeout(5):
+            assert await client.ends() == 1008
+    async with connected(portico, token=ada.token) as client:
+        assert await client.ends() == 1008
+
+
+async def test_open_connections_are_counted_and_each_end_has_a_line(portico: Process, ada: Account) -> None:
+    async with greeted(portico, ada), connected(portico, LOBBY, token=ada.token):
+        await comes_to(portico, OPEN, 2)
+    await comes_to(portico, OPEN, 0)
+    assert await figure(portico, OPEN) == 0
+    assert portico.errors.count('"event": "websocket"') == 2

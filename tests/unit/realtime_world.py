@@ -1,0 +1,106 @@
+"""Processes of one service in one event loop, in virtual time, with people connected to them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from adapters.realtime.memory import MemoryBroadcaster
+from application.conversations import Conversation
+from application.realtime import Connection, Realtime
+from domain.events import ItemDeleted
+from domain.sessions import Session
+from domain.users import Actor, User
+from entrypoints.words import ClientWords
+from tests.builders import World
+
+
+async def an_account(world: World, address: str = "ada@example.org") -> User:
+    """Somebody with a session that lasts."""
+    user = await world.has(address)
+    now = world.clock.now()
+    times = {"created_at": now, "last_used_at": now, "expires_at": now + timedelta(days=365)}
+    async with world.store.begin() as work:
+        await work.sessions.add(Session(id=str(user.id), user_id=user.id, user_agent=None, ip=None, **times))
+    return user
+
+
+@dataclass(eq=False)
+class Line:
+    """One connection, and what it was told."""
+
+    process: "ProcessInMemory"
+    connection: Connection
+    conversation: Conversation
+    told: list[Any] = field(default_factory=list)
+
+    async def hears(self, count: int = 1) -> list[Any]:
+        """The next messages."""
+        async with asyncio.timeout(60):
+            while len(self.told) < count:
+                text = await self.connection.outbox.take()
+                assert text is not None
+                self.told.append(json.loads(text))
+        heard, self.told = self.told[:count], self.told[count:]
+        return heard
+
+    async def waiting(self) -> list[Any]:
+        """What is there to be heard once everything has come to rest."""
+        await asyncio.sleep(3)
+        return await self.hears(len(self.connection.outbox)) if len(self.connection.outbox) else []
+
+    def hang_up(self) -> None:
+        self.conversation.end()
+        self.process.realtime.remove(self.connection)
+
+
+@dataclass(eq=False)
+class ProcessInMemory:
+    """What one server process does for its WebSockets."""
+
+    world: World
+    realtime: Realtime
+    words: ClientWords = field(default_factory=ClientWords)
+
+    def connect(self, user: User, *, session_id: str | None = None, ends_in: float = 1800) -> Line:
+        ends_at = self.world.clock.now().timestamp() + ends_in
+        connection = Connection(Actor(user, session_id or str(user.id)), ends_at)
+        self.realtime.add(connection)
+        return Line(self, connection, Conversation(connection, self.realtime, self.words))
+
+
+@dataclass(eq=False)
+class Service:
+    world: World
+    medium: MemoryBroadcaster = field(default_factory=MemoryBroadcaster)
+    processes: list[ProcessInMemory] = field(default_factory=list)
+
+    def process(self) -> ProcessInMemory:
+        """One more."""
+        broadcaster = MemoryBroadcaster(self.medium.listeners)
+        name = f"process-{len(self.processes)}"
+        realtime = Realtime(name, self.world.store, broadcaster, ClientWords(), self.world.clock)
+        process = ProcessInMemory(self.world, realtime)
+        self.processes.append(process)
+        return process
+
+    async def change(self, user: User, *item_ids: int, told: ProcessInMemory | None = None) -> None:
+        """Commit a change of each of these items; news of it goes out from that process, or is lost."""
+        self.world.store.changed = told.realtime.changed if told else lambda _: None
+        async with self.world.store.begin() as work:
+            for item_id in item_ids:
+                work.announce(ItemDeleted(item_id, user.id))
+
+
+@asynccontextmanager
+async def a_service(world: World) -> AsyncIterator[Service]:
+    """Its processes stop in the end."""
+    service = Service(world)
+    try:
+        yield service
+    finally:
+        for process in service.processes:
+            await process.realtime.close()

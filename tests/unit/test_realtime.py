@@ -1,0 +1,133 @@
+"""Who may be connected, for how long, and to what."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from application.conversations import MOST_CHANNELS
+from application.outbox import Ending
+from application.realtime import OpenConnection
+from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
+from domain.sessions import InvalidAccessToken
+from domain.users import User
+from tests.builders import World
+from tests.unit.realtime_world import a_service, an_account
+
+KITCHEN = "room:kitchen"
+PROMISED = 5.0
+"""Seconds within which one who may no longer be connected isn't."""
+
+
+async def test_a_token_opens_a_connection_for_as_long_as_it_lasts(world: World) -> None:
+    ada = await world.has()
+    pair = await world.signed_in(ada)
+    connection = await OpenConnection(world.authenticate, world.tokens)(pair.access_token)
+    assert connection.actor.user.id == ada.id
+    assert connection.ends_at == world.clock.now().timestamp() + pair.expires_in
+    with pytest.raises(InvalidAccessToken):
+        await OpenConnection(world.authenticate, world.tokens)("nonsense")
+
+
+async def test_the_end_of_the_token_ends_the_connection(world: World) -> None:
+    actor = await world.actor(await world.has())
+    async with a_service(world) as service:
+        process = service.process()
+        ends, stays = (process.connect(actor.user, session_id=actor.session_id, ends_in=n) for n in (60, 61))
+        world.clock.advance(timedelta(seconds=60))
+        await asyncio.sleep(PROMISED)
+        assert (ends.connection.outbox.ending, stays.connection.outbox.ending) == (Ending.NOT_ALLOWED, None)
+        world.store.available = False
+        world.clock.advance(timedelta(seconds=1))
+        await asyncio.sleep(PROMISED)
+        assert stays.connection.outbox.ending is Ending.NOT_ALLOWED
+
+
+@pytest.mark.parametrize("what", ["revoked", "deactivated", "deleted"])
+async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: World, what: str) -> None:
+    ada, grace = await world.has(), await world.has("grace@example.org")
+    actors = [await world.actor(ada), await world.actor(grace)]
+    async with a_service(world) as service:
+        processes = [service.process(), service.process()]
+        lines = [
+            [process.connect(actor.user, session_id=actor.session_id) for actor in actors] for process in processes
+        ]
+        await asyncio.sleep(30)
+        async with world.store.begin() as work:
+            if what == "revoked":
+                await work.sessions.revoke_all(ada.id)
+            elif what == "deleted":
+                await work.users.delete(ada.id)
+            else:
+                user: User = await work.users.get(ada.id)
+                user.is_active = False
+                await work.users.save(user)
+        await asyncio.sleep(PROMISED)
+        for hers, other in lines:
+            assert (hers.connection.outbox.ending, other.connection.outbox.ending) == (Ending.NOT_ALLOWED, None)
+
+
+async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World) -> None:
+    actor = await world.actor(await world.has())
+    async with a_service(world) as service:
+        line = service.process().connect(actor.user, session_id=actor.session_id)
+        world.store.available = False
+        await asyncio.sleep(60)
+        assert line.connection.outbox.ending is None
+
+
+async def test_a_connection_has_a_bounded_number_of_channels(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        conversation = service.process().connect(ada).conversation
+        for number in range(MOST_CHANNELS - 1):
+            await conversation.subscribe(f"room:{number}", None)
+        await conversation.subscribe("items", None)
+        for channel in ("room:one-more", "items-too"):
+            with pytest.raises((TooManyChannels, ChannelNotAllowed)):
+                await conversation.subscribe(channel, None)
+        await conversation.subscribe("room:1", None)
+        conversation.unsubscribe("room:1")
+        await conversation.subscribe("room:one-more", None)
+
+
+@pytest.mark.parametrize("channel", ["", "room", "room:", "room: ", "room:\n", "room:" + "x" * 101, "users", "Items"])
+async def test_a_channel_that_is_none_can_not_be_used(world: World, channel: str) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        conversation = service.process().connect(ada).conversation
+        with pytest.raises(ChannelNotAllowed):
+            await conversation.subscribe(channel, None)
+        with pytest.raises(ChannelNotAllowed):
+            conversation.unsubscribe(channel)
+        with pytest.raises(ChannelNotAllowed):
+            conversation.publish(channel, "1")
+
+
+async def test_only_who_is_in_a_room_may_speak_there(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        line = service.process().connect(ada)
+        with pytest.raises(NotSubscribed):
+            line.conversation.publish(KITCHEN, "1")
+        await line.conversation.subscribe(KITCHEN, None)
+        line.conversation.publish(KITCHEN, "1")
+        line.conversation.unsubscribe(KITCHEN)
+        with pytest.raises(NotSubscribed):
+            line.conversation.publish(KITCHEN, "2")
+        assert [event["event"] for event in await line.waiting()] == ["subscribed", "message", "unsubscribed"]
+
+
+async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        outboxes = [process.connect(ada).connection.outbox for process in (one, two)]
+        for process, outbox in zip((one, two), outboxes, strict=True):
+            process.realtime.lobby.enter(outbox)
+        await asyncio.sleep(1)
+        one.realtime.lobby.say(7, "Hello")
+        assert [await outbox.take() for outbox in outboxes] == ["Client 7: Hello"] * 2
+        one.realtime.lobby.leave(7, outboxes[0])
+        assert await outboxes[1].take() == "Client 7 left"
+        assert len(outboxes[0]) == 0
