@@ -107,9 +107,19 @@ def redis(shared_redis: RedisServer) -> RedisServer:
     return shared_redis
 
 
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server for this test alone, which may kill it."""
+    yield from _redis()
+
+
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
     """The Redis of this process, with whatever the tests before have left in it."""
+    yield from _redis()
+
+
+def _redis() -> Iterator[RedisServer]:
     with ExitStack() as stack:
         try:
             server = stack.enter_context(RedisServer())

@@ -1,7 +1,7 @@
 """What processes tell each other: through nothing but memory, through Redis, and through PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from adapters.realtime.postgres import PostgresBroadcaster
 from adapters.realtime.redis import RedisBroadcaster
 from application.ports.realtime import Broadcaster
 from tests.postgres_server import PostgresServer
-from tests.redis_server import RedisServer, RedisUnavailable
+from tests.redis_server import RedisServer
 from tests.running_app import eventually
 
 LONG = "x" * 200_000
@@ -37,15 +37,6 @@ class Hearing:
         self.links.append(False)
 
 
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    try:
-        with RedisServer() as server:
-            yield server
-    except RedisUnavailable as reason:
-        pytest.skip(str(reason))
-
-
 Make = Callable[[str], Broadcaster]
 
 
@@ -53,7 +44,7 @@ Make = Callable[[str], Broadcaster]
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes the broadcaster of a process of this name."""
     if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis")
+        server: RedisServer = request.getfixturevalue("own_redis")
         return lambda name: RedisBroadcaster(server.url, "a-service", name)
     if request.param == "postgres":
         url: str = request.getfixturevalue("migrated_postgres_url")
@@ -118,40 +109,40 @@ async def test_nothing_from_before_one_listened_is_heard(make: Make) -> None:
     assert lately.messages == ["after"]
 
 
-async def test_services_on_one_redis_do_not_hear_each_other(redis: RedisServer) -> None:
-    one, other = RedisBroadcaster(redis.url, "one", "a"), RedisBroadcaster(redis.url, "other", "b")
-    same = RedisBroadcaster(redis.url, "one", "c")
+async def test_services_on_one_redis_do_not_hear_each_other(own_redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(own_redis.url, "one", "a"), RedisBroadcaster(own_redis.url, "other", "b")
+    same = RedisBroadcaster(own_redis.url, "one", "c")
     async with listening(one), listening(other) as others, listening(same) as heard:
         one.publish("a secret")
         await eventually(lambda: heard.messages)
     assert others.messages == []
 
 
-async def test_what_is_said_while_redis_is_away_comes_late_once_and_in_order(redis: RedisServer) -> None:
-    one, other = RedisBroadcaster(redis.url, "service", "one"), RedisBroadcaster(redis.url, "service", "other")
+async def test_what_is_said_while_redis_is_away_comes_late_once_and_in_order(own_redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
     said = [f"{number}" for number in range(100)]
     async with listening(one) as mine, listening(other) as heard:
         for text in said[:10]:
             one.publish(text)
         await eventually(lambda: len(heard.messages) == 10)
-        redis.kill()
+        own_redis.kill()
         await eventually(lambda: not heard.links[-1] and not mine.links[-1])
         for text in said[10:]:
             one.publish(text)
-        await asyncio.to_thread(redis.start)
+        await asyncio.to_thread(own_redis.start)
         await eventually(lambda: len(heard.messages) >= 100)
         assert heard.links == [True, False, True]
     assert heard.messages == said
 
 
-async def test_a_redis_that_hangs_is_left_and_heard_again(redis: RedisServer) -> None:
-    one, other = RedisBroadcaster(redis.url, "service", "one"), RedisBroadcaster(redis.url, "service", "other")
+async def test_a_redis_that_hangs_is_left_and_heard_again(own_redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
     async with listening(one), listening(other) as heard:
-        redis.pause()
+        own_redis.pause()
         for number in range(10):
             one.publish(f"{number}")
         await eventually(lambda: not heard.links[-1], deadline=20)
-        redis.resume()
+        own_redis.resume()
         await eventually(lambda: len(heard.messages) >= 10, deadline=20)
     assert heard.messages == [f"{number}" for number in range(10)]
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from application.ports.throttle import Limit, Throttle
 from domain.errors import TooManyAttempts
 from tests.fakes.parts import CountingThrottle, SettableClock
-from tests.redis_server import RedisServer, RedisUnavailable
+from tests.redis_server import RedisServer
 
 SECRET = b"a secret that all processes know"
 LIMIT = Limit.SIGN_IN_ADDRESS_AND_ACCOUNT
@@ -39,16 +39,6 @@ def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     return let_pass
 
 
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(RedisServer())
-        except RedisUnavailable as reason:
-            pytest.skip(str(reason))
-        yield server
-
-
 @dataclass
 class Subject:
     throttle: Throttle
@@ -62,7 +52,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         yield Subject(CountingThrottle(clock), clock.advance)
         return
     let_pass = request.getfixturevalue("let_pass")
-    url = request.getfixturevalue("server").url if request.param == "redis" else None
+    url = request.getfixturevalue("own_redis").url if request.param == "redis" else None
     throttle = MovingWindowThrottle(SECRET, url)
     yield Subject(throttle, let_pass)
     await throttle.close()
@@ -179,11 +169,11 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture
-def process(stack: AsyncExitStack, server: RedisServer) -> Callable[..., MovingWindowThrottle]:
+def process(stack: AsyncExitStack, own_redis: RedisServer) -> Callable[..., MovingWindowThrottle]:
     """Makes the throttle of one more process; all of them share the server."""
 
     def process(*, secret: bytes = SECRET, pause: float = 0) -> MovingWindowThrottle:
-        throttle = MovingWindowThrottle(secret, server.url, redis_pause_seconds=pause)
+        throttle = MovingWindowThrottle(secret, own_redis.url, redis_pause_seconds=pause)
         stack.push_async_callback(throttle.close)
         return throttle
 
@@ -202,12 +192,12 @@ class TestRedis:
                 await throttle.check(LIMIT, *KEY)
 
     async def test_nothing_personal_is_stored_and_everything_expires(
-        self, process: Process, server: RedisServer
+        self, process: Process, own_redis: RedisServer
     ) -> None:
         await spend(process(), 1)
         await spend(process(), 1, key=("x" * 100_000,))
         await spend(process(secret=b"of another installation"), 1)
-        with Redis.from_url(server.url) as redis:
+        with Redis.from_url(own_redis.url) as redis:
             keys = [key.decode() for key in redis.scan_iter()]
             assert len(keys) == 3
             for key in keys:
@@ -215,83 +205,87 @@ class TestRedis:
                 assert not any(part in key for part in (*KEY, "example", "xxx"))
                 assert 0 < redis.ttl(key) <= LIMIT.value.per.total_seconds()
 
-    async def test_when_redis_dies_in_the_middle_the_count_goes_on(self, process: Process, server: RedisServer) -> None:
+    async def test_when_redis_dies_in_the_middle_the_count_goes_on(
+        self, process: Process, own_redis: RedisServer
+    ) -> None:
         throttle = process()
         assert await spend(throttle, 6) == 6
-        server.kill()
+        own_redis.kill()
         assert await spend(throttle, 6) == ALLOWED - 6
         with pytest.raises(TooManyAttempts):
             await throttle.check(LIMIT, *KEY)
 
     async def test_without_redis_from_the_start_each_process_limits(
-        self, process: Process, server: RedisServer
+        self, process: Process, own_redis: RedisServer
     ) -> None:
-        server.kill()
+        own_redis.kill()
         assert await spend(process(), 2 * ALLOWED) == ALLOWED
 
     async def test_a_redis_that_hangs_is_not_waited_for_and_not_let_through(
-        self, process: Process, server: RedisServer
+        self, process: Process, own_redis: RedisServer
     ) -> None:
         throttle = process(pause=AGES)
         assert await spend(throttle, 6) == 6
-        server.pause()
+        own_redis.pause()
         async with asyncio.timeout(30):
             assert await spend(throttle, 6) == ALLOWED - 6
 
-    async def test_a_redis_that_refuses_to_write_opens_nothing(self, process: Process, server: RedisServer) -> None:
-        with Redis.from_url(server.url) as redis:
+    async def test_a_redis_that_refuses_to_write_opens_nothing(self, process: Process, own_redis: RedisServer) -> None:
+        with Redis.from_url(own_redis.url) as redis:
             redis.config_set("maxmemory", 1)
         assert await spend(process(), 2 * ALLOWED) == ALLOWED
 
     async def test_when_redis_is_back_the_allowance_is_shared_again(
-        self, process: Process, server: RedisServer
+        self, process: Process, own_redis: RedisServer
     ) -> None:
         first, second = process(), process()
-        server.kill()
+        own_redis.kill()
         await spend(first, 1, key=("another",))
         await spend(second, 1, key=("another",))
-        server.start()
+        own_redis.start()
         assert await spend(first, 7) + await spend(second, 7) == ALLOWED
 
     async def test_what_was_used_up_stays_so_when_redis_comes_back_empty(
-        self, process: Process, server: RedisServer
+        self, process: Process, own_redis: RedisServer
     ) -> None:
         throttle = process()
         await spend(throttle, ALLOWED)
-        server.kill()
-        server.start()
+        own_redis.kill()
+        own_redis.start()
         with pytest.raises(TooManyAttempts):
             await throttle.check(LIMIT, *KEY)
         assert await spend(throttle, 1) == 0
 
-    async def test_a_hung_redis_that_goes_on_counts_right(self, process: Process, server: RedisServer) -> None:
+    async def test_a_hung_redis_that_goes_on_counts_right(self, process: Process, own_redis: RedisServer) -> None:
         first, second = process(), process()
         assert await spend(first, 2) == 2
-        server.pause()
+        own_redis.pause()
         assert await spend(first, 1) == 1
-        server.resume()
+        own_redis.resume()
         assert await spend(first, 2) == 2
         assert await spend(second, 2 * ALLOWED) <= ALLOWED - 4
 
-    async def test_after_a_failure_redis_is_left_alone_for_a_while(self, process: Process, server: RedisServer) -> None:
+    async def test_after_a_failure_redis_is_left_alone_for_a_while(
+        self, process: Process, own_redis: RedisServer
+    ) -> None:
         throttle = process(pause=AGES)
-        server.kill()
+        own_redis.kill()
         await spend(throttle, 1)
-        server.start()
+        own_redis.start()
         await spend(throttle, 1)
-        assert server.keys() == set()
+        assert own_redis.keys() == set()
 
     async def test_the_log_says_once_that_redis_is_away_and_once_that_it_is_back(
-        self, process: Process, server: RedisServer, caplog: pytest.LogCaptureFixture
+        self, process: Process, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "adapters.limits.throttle")
         throttle = process()
-        server.kill()
+        own_redis.kill()
         await spend(throttle, 3)
-        server.start()
+        own_redis.start()
         await spend(throttle, 3)
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-        assert not any(word in caplog.text for word in (*KEY, server.url))
+        assert not any(word in caplog.text for word in (*KEY, own_redis.url))
 
 
 async def test_without_limits_everything_is_allowed() -> None:

@@ -1,7 +1,6 @@
 """A database or a Redis that dies under traffic, and comes back."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -9,7 +8,7 @@ import pytest
 
 from tests.faults.processes import Process, comes_true, readiness, register, serving, sign_in
 from tests.postgres_server import PostgresServer
-from tests.redis_server import RedisServer, RedisUnavailable
+from tests.redis_server import RedisServer
 from tests.running_app import Mailbox, bearer, eventually
 
 ADA = "ada@example.org"
@@ -74,20 +73,11 @@ async def guesses(client: httpx2.AsyncClient, address: str, times: int) -> list[
     return [(await sign_in(client, address, WRONG)).status_code for _ in range(times)]
 
 
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    try:
-        with RedisServer() as server:
-            yield server
-    except RedisUnavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 async def test_limits_are_shared_through_redis_and_hold_while_it_is_away(
-    redis: RedisServer, database: dict[str, str], data: Path
+    own_redis: RedisServer, database: dict[str, str], data: Path
 ) -> None:
-    settings = {**database, "MAIL_BACKEND": "file", "REDIS_URL": redis.url, "RATE_LIMITS_ENABLED": "true"}
+    settings = {**database, "MAIL_BACKEND": "file", "REDIS_URL": own_redis.url, "RATE_LIMITS_ENABLED": "true"}
     async with (
         serving(data, **settings) as one,
         serving(data, **settings) as two,
@@ -99,12 +89,12 @@ async def test_limits_are_shared_through_redis_and_hold_while_it_is_away(
         counted = await guesses(here, ADA, 5) + await guesses(there, ADA, 5)
         shared = [await sign_in(client, ADA) for client in (here, there)]
 
-        redis.kill()
+        own_redis.kill()
         away = await guesses(here, GRACE, 12)
         let_in = await sign_in(there, GRACE)
         health, parts = await readiness(one)
 
-        redis.start()
+        own_redis.start()
         await comes_true(lambda: is_ready(one), RECOVERY_SECONDS)
 
     assert counted == [401] * 10

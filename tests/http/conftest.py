@@ -96,6 +96,12 @@ def deployment_settings(
 
 
 @pytest.fixture
+def deployment_environment(deployment_settings: dict[str, Any]) -> dict[str, str]:
+    """The same, as a process of its own is told it."""
+    return {name.upper(): str(value) for name, value in deployment_settings.items()}
+
+
+@pytest.fixture
 async def start_app(deployment_settings: dict[str, Any], outgoing: Outgoing, tmp_path: Path) -> AsyncIterator[StartApp]:
     """Starts an app with the settings one names; several share the deployment and the data directory."""
     async with AsyncExitStack() as stack:

@@ -7,22 +7,14 @@ from typing import Final
 import httpx2
 import pytest
 
+from tests.deployments import LAPTOP, on
 from tests.faults.processes import Process, serving
 from tests.live import Account, account, connected, greeted
-from tests.running_app import copy_database
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> dict[str, str]:
-    if request.param == "postgres":
-        return {"DATABASE_URL": request.getfixturevalue("migrated_postgres_url")}
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
 
 
 @pytest.fixture
-async def portico(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[Process]:
-    async with serving(tmp_path / "data", MAIL_BACKEND="file", **database) as process:
+async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
+    async with serving(tmp_path / "data", **deployment_environment) as process:
         yield process
 
 
@@ -221,7 +213,7 @@ WRONG: Final[Sequence[tuple[str | bytes, str]]] = (
 )
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@on(**vars(LAPTOP))
 async def test_a_message_that_can_not_be_is_answered_and_the_connection_stays(portico: Process, ada: Account) -> None:
     for message, code in WRONG:
         async with greeted(portico, ada) as client:

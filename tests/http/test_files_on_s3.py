@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
 from tests.http.uploading import upload
@@ -14,6 +15,12 @@ from tests.s3_servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, RcloneServer, S3S
 
 CONTENT = bytes(range(256)) * 50_000
 """Three parts of a multipart upload."""
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    """One deployment will do: its storage is replaced, and nothing here depends on the rest."""
+    return LAPTOP
 
 
 def in_bucket(server: S3Server, bucket: str) -> dict[str, Any]:

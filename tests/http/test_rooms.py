@@ -8,17 +8,16 @@ import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.deployments import LAPTOP, on
 from tests.faults.processes import Process, serving
 from tests.live import Account, Client, account, connected, greeted
-from tests.running_app import copy_database
 
 KITCHEN = "room:kitchen"
 
 
 @pytest.fixture
-async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Process]:
-    copy_database(sqlite_template, tmp_path / "data")
-    async with serving(tmp_path / "data", MAIL_BACKEND="file") as process:
+async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
+    async with serving(tmp_path / "data", **deployment_environment) as process:
         yield process
 
 
@@ -63,6 +62,7 @@ async def test_what_one_says_in_the_lobby_all_get_and_that_one_left_the_others(p
         assert await one.text() == "Client -8 left"
 
 
+@on(**vars(LAPTOP))
 @pytest.mark.parametrize("client_id", ["ada", "1.0", "1e3", "0x1", "9" * 19, "-", "٣"])
 async def test_who_calls_oneself_by_no_number_is_refused_at_the_handshake(
     portico: Process, ada: Account, client_id: str
