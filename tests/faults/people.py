@@ -8,12 +8,14 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 import httpx2
 
+from tests.faults.listening import Follower
 from tests.running_app import PASSWORD, bearer
 
 REQUEST_SECONDS: Final = 20.0
@@ -59,6 +61,9 @@ class Person:
         ) as self._http:
             await self._open_account(self.email)
             await self._sign_in()
+            self.follower = Follower(self.address, lambda: self._http.headers["Authorization"].removeprefix("Bearer "))
+            self.following = asyncio.create_task(self.follower.follow())
+            await self.follower.listens.wait()
             number = 0
             while not stop.is_set():
                 number += 1
@@ -189,6 +194,25 @@ FREQUENCIES: Final = {
 """What people do, and how often."""
 
 
+async def missed(person: Person, items: list[dict[str, Any]]) -> list[str]:
+    """What the follower was told wrong, or not within the time that everything has: it is stopped then."""
+    there = {item["id"]: item for item in items}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CERTAIN_SECONDS):
+            while person.follower.items != there:  # noqa: ASYNC110 - what is waited for is another process
+                await asyncio.sleep(PAUSE)
+    person.following.cancel()
+    await asyncio.gather(person.following, return_exceptions=True)
+    told = person.follower.items
+    wrong = [f"{person.name} {one}" for one in person.follower.wrong]
+    if told != there:
+        wrong.append(
+            f"{person.name} was never told of {[item for item in items if told.get(item['id']) != item]}, "
+            f"nor of the end of {[id_ for id_ in told if id_ not in there]}"
+        )
+    return wrong
+
+
 async def found_wrong(people: Sequence[Person], address: str) -> list[str]:
     """What is not as it was promised, now that all is quiet. Empty if all is well."""
     wrong = [one for person in people for one in person.wrong]
@@ -214,6 +238,7 @@ async def _compared(person: Person, http: httpx2.AsyncClient) -> list[str]:
     expected = Counter(title for number in person.imports for title in person.titles_of_import(number))
     if imported != expected:
         wrong.append(f"{person.name}'s imports: lost {expected - imported}, twice {imported - expected}")
+    wrong += await missed(person, items)
     wrong += _differences(person, [item for item in items if IMPORTED not in item["title"]])
     wrong += await _lost_files(person, await _all("/files/", http), http)
     return wrong

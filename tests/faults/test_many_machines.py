@@ -164,6 +164,8 @@ async def test_nothing_acknowledged_is_lost_whatever_fails(
     ids = defaultdict(set)
     for mail in made.mail.messages:
         ids[mail.recipient].add(str(mail.message["Message-ID"]))
-    print({person.name: (person.requests, person.unanswered, len(person.items)) for person in people})
+    for person in people:
+        doings = f"{person.requests} requests, {person.unanswered} unanswered, {len(person.items)} items"
+        print(f"{person.name}: {doings}, {person.follower.connections} WebSockets")
     assert wrong == []
     assert {address: len(found) for address, found in ids.items()} == dict.fromkeys(expected, 1)
