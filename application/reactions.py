@@ -5,8 +5,8 @@ name in the container.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Final
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
 
 from application.ports.jobs import RUN_TASK, NewJob
 from domain.events import (
@@ -60,4 +60,17 @@ REACTIONS: Final[Mapping[type[Event], Sequence[str]]] = {
 def jobs_for(event: Event) -> list[NewJob]:
     """The jobs that the event causes. That of a task can be found by the task's id."""
     key = event.task_id if isinstance(event, TaskStarted) else None
-    return [NewJob(kind=kind, payload=asdict(event), dedupe_key=key) for kind in REACTIONS[type(event)]]
+    return [NewJob(kind=kind, payload=payload_of(event), dedupe_key=key) for kind in REACTIONS[type(event)]]
+
+
+def payload_of(event: Event) -> dict[str, Any]:
+    """What a handler gets of the event: its fields; of a thing its id and its owner's, since it may be another one, or
+    gone, by the time that the job is done."""
+    payload: dict[str, Any] = {}
+    for field in fields(event):
+        value: Any = getattr(event, field.name)
+        if is_dataclass(type(value)):
+            payload |= {f"{field.name}_id": value.id, "owner_id": value.owner_id}
+        else:
+            payload[field.name] = value
+    return payload

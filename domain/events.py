@@ -1,7 +1,7 @@
 """What the domain announces, named in the past tense.
 
 Fields are plain JSON values, since events are written down; or the thing itself, where its owner is shown what became
-of it: see `application.changes`.
+of it (see `application.changes`), of which jobs get the id and the owner's.
 """
 
 from dataclasses import dataclass

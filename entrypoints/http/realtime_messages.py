@@ -4,10 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from application.changes import CHANNELS
 from entrypoints.http.fields import RequestModel, Text
 from entrypoints.http.files import FileResponse
 from entrypoints.http.items import ItemResponse
 from entrypoints.http.tasks import TaskResponse
+
+_CHANNELS = ", ".join(f"`{name}`" for name in CHANNELS)
 
 Room = Annotated[Text, Field(examples=["room:kitchen"], description="`room:` and a name of 1 to 100 characters.")]
 EventId = Annotated[str, Field(examples=["0000000000000000042"])]
@@ -17,7 +20,7 @@ class Subscribe(RequestModel):
     """Hear what is new in a channel. With `after`, the id of an event, first all that was missed since that one."""
 
     action: Literal["subscribe"]
-    channel: Annotated[Text, Field(examples=["items"], description="`items`, `files`, `tasks`, or `room:` and a name.")]
+    channel: Annotated[Text, Field(examples=["items"], description=f"{_CHANNELS}, or `room:` and a name.")]
     after: Annotated[Text | None, Field(max_length=100, examples=["0000000000000000042"])] = None
 
 

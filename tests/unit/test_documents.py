@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.persistence.migrations import head
 from entrypoints.settings import Settings
 from tests.deployments import DEPLOYMENTS
 
@@ -38,10 +39,19 @@ def written(default: object) -> str:
     return default if isinstance(default, str) else json.dumps(default)
 
 
+def headings(document: str, level: str) -> list[str]:
+    """The headings of these levels, in their order; what looks like one in a block of code is none."""
+    prose = re.sub(r"^```.*?^```", "", (ROOT / document).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^{level} (.+)$", prose, re.MULTILINE)
+
+
+def anchor_of(heading: str) -> str:
+    """What a heading can be linked by."""
+    return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+
+
 def anchors(document: str) -> set[str]:
-    """What the headings of a document can be linked by."""
-    headings = re.findall(r"^#+ (.+)$", (ROOT / document).read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    return {anchor_of(heading) for heading in headings(document, "#+")}
 
 
 def test_the_readme_names_every_setting_with_its_default_and_says_what_it_is() -> None:
@@ -98,6 +108,30 @@ def test_every_link_leads_somewhere(document: str) -> None:
             path, _, anchor = target.partition("#")
             assert (ROOT / (path or document)).is_file(), target
             assert not anchor or anchor in anchors(path or document), target
+
+
+def test_the_contents_are_the_parts_in_their_order() -> None:
+    *parts, licence = headings("README.md", "##")
+
+    assert licence == "Licence"
+    assert re.findall(r"^- \[(.+)\]\(#(.+)\)$", README, re.MULTILINE) == [(part, anchor_of(part)) for part in parts]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_blank_line_is_around_each_heading(document: str) -> None:
+    lines = ["", *(ROOT / document).read_text("utf-8").splitlines()]
+    for number, line in enumerate(lines):
+        if line.startswith(("## ", "### ")):
+            assert not lines[number - 1], line
+            assert not lines[number + 1], line
+
+
+def test_the_migration_of_the_guide_comes_next() -> None:
+    (block,) = [block for block in PYTHON if "/migrations/versions/" in block.splitlines()[0]]
+    number = f"{int(head()) + 1:04}"
+
+    assert block.startswith(f"# adapters/persistence/migrations/versions/{number}_")
+    assert f'revision = "{number}"\ndown_revision = "{head()}"\n' in block
 
 
 def test_every_file_that_the_readme_names_is_there_or_made_by_it() -> None:

@@ -114,7 +114,7 @@ async def test_an_export_whose_workers_die_makes_one_file(world: World) -> None:
     await has_file(world, ada, "a.txt", b"one")
     task = await world.start_task(ada, TaskKind.EXPORT_ACCOUNT, {})
     for steps in range(0, 90, 11):
-        for job in await world.store.jobs.claim("w", limit=1, lease=LEASE):
+        for job in await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1):
             if job.attempt > 9:
                 break
             dying = asyncio.ensure_future(world.run_task(job))
@@ -146,7 +146,7 @@ async def test_what_is_cancelled_at_the_last_moment_leaves_no_file(world: World)
     keep = Cancelled(world.keep_staged, world.clock, quota=2**40)
     stage = StageUpload(world.store, world.blob_store, 2**40)
     handler = ExportAccount(world.store, world.blob_store, stage, keep, world.clock)
-    (job,) = await world.store.jobs.claim("w", limit=1, lease=LEASE)
+    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
     await RunTask(world.store.begin, world.store, world.clock, {TaskKind.EXPORT_ACCOUNT: handler})(job)
     await world.store.jobs.finish(job)
     await world.do_jobs()

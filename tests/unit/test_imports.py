@@ -144,7 +144,7 @@ async def test_what_was_cancelled_goes_on_where_it_was_when_it_is_started_again(
     file = await has_file(world, ada, HEADER + "".join(f"{n},\n" for n in range(count)))
     task = await start(world, ada, file)
     import_items = ImportItems(world.store, world.blob_store, world.clock)
-    (job,) = await world.store.jobs.claim("w", limit=9, lease=LEASE)
+    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
 
     async def cancel_after_a_batch(run: Any) -> None:
         import_task = asyncio.create_task(import_items(run))
@@ -176,7 +176,7 @@ async def test_whenever_its_workers_die_each_good_row_is_there_once(steps: list[
     task = await start(world, ada, await has_file(world, ada, HEADER + rows))
     seen = [0]
     for number, step in enumerate(steps):
-        if claimed := await world.store.jobs.claim(f"worker {number}", limit=1, lease=LEASE):
+        if claimed := await world.store.jobs.claim(f"worker {number}", limit=0, lease=LEASE, lasting=1):
             dying = asyncio.ensure_future(world.run_task(claimed[0]))
             for _ in range(step):
                 await asyncio.sleep(0)

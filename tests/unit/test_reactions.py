@@ -6,8 +6,10 @@ import pytest
 
 from application.ports.clock import request_id
 from application.ports.jobs import NewJob
-from application.reactions import REACTIONS, jobs_for
-from domain.events import EmailChanged, EmailChangeRequested, Event, UserRegistered
+from application.reactions import REACTIONS, jobs_for, payload_of
+from domain.events import EmailChanged, EmailChangeRequested, Event, ItemCreated, UserRegistered
+from domain.items import Item, ItemId
+from domain.users import UserId
 from tests.builders import World
 
 EVENTS = get_args(Event)
@@ -32,6 +34,12 @@ def test_an_event_survives_being_written_down(kind: type[Event]) -> None:
 
 def test_a_job_carries_what_the_event_says() -> None:
     assert jobs_for(UserRegistered(7)) == [NewJob("mail_verification", {"user_id": 7})]
+
+
+def test_of_a_thing_a_job_carries_which_and_whose_it_is(world: World) -> None:
+    now = world.clock.now()
+    item = Item(id=ItemId(7), title="Milk", owner_id=UserId(1), created_at=now, updated_at=now)
+    assert payload_of(ItemCreated(item)) == {"item_id": 7, "owner_id": 1}
 
 
 def test_asking_for_another_address_is_told_to_both() -> None:
