@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
 
+from adapters.clock import SystemClock
 from adapters.images.pillow import PillowImages
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.partner.http import HttpPartner
@@ -25,7 +26,6 @@ from adapters.persistence.work import SqlReads, begin
 from adapters.realtime.memory import MemoryBroadcaster
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
-from adapters.security.clock import SystemClock
 from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.secrets import SystemSecrets
