@@ -135,7 +135,8 @@ async def test_any_number_of_items_of_a_deleted_user_goes_in_several_transaction
             for _ in range(count):
                 await work.items.add(an_item(store, owner))
     await DeleteUser(store.begin)(Actor(ada, "session-1"), bob.id)
-    (job,) = await store.jobs.claim("a worker", limit=10, lease=timedelta(minutes=1))
+    jobs = await store.jobs.claim("a worker", limit=10, lease=timedelta(minutes=1))
+    (job,) = (job for job in jobs if job.kind == "remove_items_of_user")
     left: list[int | None] = []
 
     @asynccontextmanager
@@ -146,7 +147,7 @@ async def test_any_number_of_items_of_a_deleted_user_goes_in_several_transaction
 
     await RemoveItemsOfUser(begin)(job)
 
-    assert (job.kind, left) == ("remove_items_of_user", [2 * BATCH + 1, BATCH + 1, 1])
+    assert left == [2 * BATCH + 1, BATCH + 1, 1]
     assert (await store.reads.items(bob.id, PageRequest(), sort=ItemSort.NEWEST, words=())).total == 0
     assert len(await all_titles(store, ada)) == 1
 
