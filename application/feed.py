@@ -20,7 +20,7 @@ POLL: Final = timedelta(seconds=2)
 """How often to look when no news comes."""
 PAGE: Final = 250
 """Changes that are read at once: few enough for everybody's outbox."""
-USERS_AT_ONCE: Final = 1000
+USERS_AT_ONCE: Final = 100
 OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Feed:
             page = await self._reads.changes_after(positions, limit=PAGE)
             for change in page:
                 self._pass_on(change)
-            full = len(page) == PAGE
+            full = len(page) >= PAGE
 
     def _pass_on(self, change: Change) -> None:
         followed = self._users.get(change.user_id)

@@ -24,6 +24,8 @@ from domain.users import Actor
 LOOK_EVERY: Final = timedelta(seconds=2)
 """How often to look whether those who are connected still may be: less than half of the 5 s that are promised."""
 SESSIONS_AT_ONCE: Final = 1000
+GATHER_SECONDS: Final = 0.005
+"""How long news of commits is gathered before the other processes are told: a busy one tells of many at once."""
 SETTLE_SECONDS: Final = 0.25
 """How long the other processes have to say who is there, before somebody is told."""
 LINK_SECONDS: Final = 1.0
@@ -67,6 +69,7 @@ class Realtime:
         self._connections: set[Connection] = set()
         self._running: list[asyncio.Task[None]] = []
         self._link = asyncio.Event()
+        self._changed: set[int] = set()
         self._settled: asyncio.Task[None] | None = None
         self.feed = Feed(reads, words)
         self._presence = Presence(name, self._tell)
@@ -76,7 +79,9 @@ class Realtime:
     def changed(self, user_ids: Collection[int]) -> None:
         """Something of these users was committed."""
         self.feed.wake(user_ids)
-        self._tell("changed", users=list(user_ids))
+        if not self._changed:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_changed)
+        self._changed.update(user_ids)
 
     def add(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -102,6 +107,7 @@ class Realtime:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._running.clear()
+        self._tell_changed()
         await self._broadcaster.close()
 
     def heard(self, message: str) -> None:
@@ -128,6 +134,11 @@ class Realtime:
             self.lobby.hear(message["text"])
         elif kind in PRESENCE:
             self._presence.heard(kind, message)
+
+    def _tell_changed(self) -> None:
+        if self._changed:
+            self._tell("changed", users=list(self._changed))
+            self._changed.clear()
 
     def _tell(self, kind: str, **values: Any) -> None:
         self._broadcaster.publish(json.dumps({"kind": kind, **values}))

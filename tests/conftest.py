@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
+from tests.redis_server import RedisServer, RedisUnavailable
 from tests.s3_servers import MotoServer, RcloneServer, S3Server, S3Unavailable
 
 RUN_DIRECTORY: Final = pytest.StashKey[RunDirectory]()
@@ -89,6 +90,32 @@ def moto() -> Iterator[S3Server]:
 def rclone() -> Iterator[S3Server]:
     """A service that checks signatures, likewise."""
     yield from _s3(RcloneServer())
+
+
+@pytest.fixture
+def bucket(moto: S3Server) -> Iterator[str]:
+    """The name of an empty bucket of this test's own, at `moto`."""
+    name = moto.new_bucket()
+    yield name
+    moto.drop_bucket(name)
+
+
+@pytest.fixture
+def redis(shared_redis: RedisServer) -> RedisServer:
+    """An empty Redis: use it, don't stop it."""
+    shared_redis.empty()
+    return shared_redis
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """The Redis of this process, with whatever the tests before have left in it."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(RedisServer())
+        except RedisUnavailable as reason:
+            pytest.skip(str(reason))
+        yield server
 
 
 def _s3(server: S3Server) -> Iterator[S3Server]:

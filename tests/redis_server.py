@@ -78,6 +78,11 @@ class RedisServer:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def empty(self) -> None:
+        """Forget all that it holds."""
+        with self._client() as client:
+            client.flushall()
+
     def keys(self) -> set[str]:
         """The names of all keys that it holds."""
         with self._client() as client:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
+from tests.mail_server import MailServer
 
 DEADLINE: Final = 10.0
 """Seconds within which what has to happen in the background must have happened."""
@@ -33,16 +35,20 @@ async def eventually(condition: Callable[[], Any], deadline: float = DEADLINE) -
 
 @dataclass(frozen=True)
 class Mailbox:
-    """The mails that an app with `MAIL_BACKEND=file` has sent, oldest first."""
+    """The mails that an app has sent, oldest first: into a folder, to a mail server, or onto a console."""
 
-    folder: Path
+    source: Path | MailServer | StringIO
 
     def mails(self, to: str | None = None) -> list[EmailMessage]:
-        parsed = [
-            email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-            for path in sorted(self.folder.glob("*.eml"))
-        ]
-        return [mail for mail in parsed if to is None or to in str(mail["To"])]
+        """Those that are there; of a mail on a console there is the plain text only."""
+        match self.source:
+            case Path() as folder:
+                mails = [_parsed(path.read_bytes()) for path in sorted(folder.glob("*.eml"))]
+            case MailServer() as server:
+                mails = [_parsed(received.content.replace(b"\r\n", b"\n")) for received in server.messages]
+            case StringIO() as console:
+                mails = _printed(console.getvalue())
+        return [mail for mail in mails if to is None or to in str(mail["To"])]
 
     async def received(self, to: str, count: int = 1) -> list[EmailMessage]:
         """The mails to this address, once there are so many."""
@@ -63,6 +69,23 @@ class Mailbox:
 
         mails: list[EmailMessage] = await eventually(enough)
         return token_in(mails[-1])
+
+
+def _parsed(content: bytes) -> EmailMessage:
+    return email.message_from_bytes(content, policy=email.policy.default)
+
+
+def _printed(text: str) -> list[EmailMessage]:
+    """The mails in the frames that are closed."""
+    mails = []
+    for frame in re.findall(r"^┌─+\n(.*?)^└─+\n", text, re.MULTILINE | re.DOTALL):
+        head, _, body = "".join(f"{line[2:]}\n" for line in frame.splitlines()).partition("\n\n")
+        mail = EmailMessage()
+        for name, value in (line.split(": ", 1) for line in head.splitlines()):
+            mail[name] = value
+        mail.set_content(body)
+        mails.append(mail)
+    return mails
 
 
 def token_in(mail: EmailMessage) -> str:
@@ -145,8 +168,12 @@ async def run_app(
     with_worker: bool = True,
     client: str = "203.0.113.7",
     prepare: Callable[[Any], None] | None = None,
+    mailbox: Mailbox | None = None,
 ) -> AsyncIterator[RunningApp]:
-    """The app, alive; its database must be up to date. `prepare` is given its container first."""
+    """The app, alive; its database must be up to date. `prepare` is given its container first.
+
+    Without a `mailbox`, its mail is looked for in its data directory.
+    """
     app = create_app(settings, with_worker=with_worker)
     if prepare is not None:
         prepare(app.state.container)
@@ -158,7 +185,7 @@ async def run_app(
         httpx2.AsyncClient(transport=transport, base_url=root) as at_root,
     ):
         data = settings.data_dir
-        yield RunningApp(app, settings, http, at_root, Mailbox(data / "mail"), data)
+        yield RunningApp(app, settings, http, at_root, mailbox or Mailbox(data / "mail"), data)
 
 
 def copy_database(template: Path, data: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,6 +23,18 @@ STARTING_SECONDS: Final = 30
 
 class S3Unavailable(Exception):
     """No server can be had; says in one line why, or how to get one."""
+
+
+@cache
+def client_of(url: str) -> Any:
+    """One of boto3 for the service at that address."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+    )
 
 
 class S3Server:
@@ -39,19 +52,19 @@ class S3Server:
     @property
     def client(self) -> Any:
         """One of boto3, to look with at what there is."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
-        )
+        return client_of(self.url)
 
     def new_bucket(self) -> str:
         """The name of an empty bucket."""
         name = f"portico-{secrets.token_hex(6)}"
         self.client.create_bucket(Bucket=name)
         return name
+
+    def drop_bucket(self, name: str) -> None:
+        """Remove it with all its objects."""
+        for each in self.client.list_objects_v2(Bucket=name).get("Contents", []):
+            self.client.delete_object(Bucket=name, Key=each["Key"])
+        self.client.delete_bucket(Bucket=name)
 
     def names_in(self, bucket: str) -> set[str]:
         """The keys of its objects, and of the multipart uploads that aren't finished."""

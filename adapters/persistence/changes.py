@@ -8,7 +8,7 @@ nobody waits for each other. SQLite has one writer at a time anyway.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
 from typing import Any, Final
@@ -84,12 +84,14 @@ def _add() -> Statement:
     return Statement(insert(ChangeRow).from_select((*WRITTEN, "created_at"), in_turn, include_defaults=False))
 
 
-def _after() -> Statement:
+def _with_news() -> Statement:
+    """One look into the index for each user. What there is to be told is read for each of them by itself, along the
+    index: asked for all of them together and sorted, a database would go through everything that waits."""
     at = positions_in(bindparam("positions")).table_valued(
         column("user_id", BigInteger()), column("position", BigInteger())
     )
-    beyond = select(*COLUMNS).join(at, (at.c.user_id == TABLE.c.user_id) & (at.c.position < TABLE.c.id))
-    return Statement(_first(beyond))
+    last = select(func.max(TABLE.c.id)).where(TABLE.c.user_id == at.c.user_id).scalar_subquery()
+    return Statement(select(at.c.user_id).where(last > at.c.position))
 
 
 def _first(rows: Select[Any]) -> Select[Any]:
@@ -97,7 +99,10 @@ def _first(rows: Select[Any]) -> Select[Any]:
 
 
 ADD: Final = _add()
-AFTER: Final = _after()
+WITH_NEWS: Final = _with_news()
+AFTER: Final = Statement(
+    _first(select(*COLUMNS).where(TABLE.c.user_id == bindparam("user_id"), TABLE.c.id > bindparam("after")))
+)
 IN_CHANNEL: Final = Statement(
     _first(
         select(*COLUMNS).where(
@@ -131,21 +136,17 @@ SWEEP: Final = Statement(
 )
 
 
-async def write_down(transaction: Transaction, changes: Sequence[NewChange]) -> None:
-    """The last thing to do in a transaction: from here to its end others wait who change what is the same user's."""
-    in_order = sorted(changes, key=attrgetter("user_id"))
-    await transaction.many(
-        ADD,
-        [
-            {
-                "user_id": change.user_id,
-                "channel": change.channel,
-                "event": change.event,
-                "data": change.data,
-            }
-            for change in in_order
-        ],
-    )
+def write_down(transaction: Transaction, changes: Sequence[NewChange]) -> None:
+    """Tell these users at the end of this transaction: from there on, others wait who change what is the same user's.
+
+    Nothing may be written after it: whoever waits for a turn must hold nothing that the one who has it may want.
+    """
+    transaction.at_end(ADD, [values_of(change) for change in sorted(changes, key=attrgetter("user_id"))])
+
+
+def values_of(change: NewChange) -> dict[str, Any]:
+    """What is written of the change."""
+    return {name: getattr(change, name) for name in WRITTEN}
 
 
 def _changes_in(rows: Sequence[Row]) -> Sequence[Change]:
@@ -166,8 +167,15 @@ class SqlChanges:
 
 
 async def changes_after(database: Database, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
-    """The changes of each of these users beyond the id that they are at, lowest id first."""
-    return _changes_in(await database.all(AFTER, positions=json.dumps(list(positions.items())), limit=limit))
+    """The first changes of each of these users beyond the id that they are at: each user's lowest id first."""
+    users: Iterable[int] = positions
+    if len(positions) > 1:
+        rows = await database.all(WITH_NEWS, positions=json.dumps(list(positions.items())))
+        users = [row[0] for row in rows]
+    found: list[Row] = []
+    for user_id in users:
+        found += await database.all(AFTER, user_id=user_id, after=positions[user_id], limit=limit)
+    return _changes_in(found)
 
 
 async def changes_in(database: Database, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:

@@ -31,6 +31,12 @@ class Transaction(Protocol):
         Raises `NotUnique` or `Unavailable`.
         """
 
+    def at_end(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of these values right before the commit: on the same trip, where there is one to be saved.
+
+        The end of the block raises `NotUnique` or `Unavailable`, then.
+        """
+
     async def run(self, statement: Statement, **values: Any) -> int:
         """How many rows it changed. Raises `NotUnique` or `Unavailable`."""
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.pages import at_offset, page_of_newest
+from adapters.persistence.owned import delete_owned, insert_owned
+from adapters.persistence.pages import newest_first, page_of
 from adapters.persistence.rows import FileRow, UserRow
 from adapters.persistence.statements import Row, Statement
 from domain.files import File, FileId, FileNotFound, ImageInfo
@@ -29,42 +30,23 @@ LOCK_OWNER: Final = Statement(
 USED: Final = Statement(
     select(func.coalesce(func.sum(col(FileRow.size)), 0)).where(col(FileRow.owner_id) == bindparam("owner_id"))
 )
-# One statement adds the file and holds its owner: see `ADD` in `items.py`.
-ADD: Final = Statement(
-    insert(FileRow)
-    .from_select(
-        [*WRITTEN],
-        select(*(bindparam(name, type_=TABLE.c[name].type) for name in WRITTEN))
-        .where(col(UserRow.id) == bindparam("owner_id"))
-        .with_for_update(read=True, key_share=True),
-    )
-    .returning(col(FileRow.id))
-)
+ADD: Final = Statement(insert_owned(FileRow, WRITTEN).returning(col(FileRow.id)))
 DELETE: Final = Statement(delete(FileRow).where(col(FileRow.id) == bindparam("file_id")))
-DELETE_OWNED_BY: Final = Statement(
-    delete(FileRow)
-    .where(
-        col(FileRow.id).in_(
-            select(col(FileRow.id)).where(col(FileRow.owner_id) == bindparam("owner_id")).limit(bindparam("limit"))
-        )
-    )
-    .returning(*COLUMNS)
-)
+DELETE_OWNED_BY: Final = Statement(delete_owned(FileRow, col(FileRow.id)).returning(*COLUMNS))
 _BY_ID: Final = select(*COLUMNS).where(col(FileRow.id) == bindparam("file_id"))
 BY_ID: Final = Statement(_BY_ID)
 LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
 
-_NEWEST_FIRST: Final = (
+_OWNED: Final = col(FileRow.owner_id) == bindparam("owner_id")
+NEWEST_NAMED: Final = Statement(
     select(*COLUMNS)
-    .where(col(FileRow.owner_id) == bindparam("owner_id"))
+    .where(_OWNED, col(FileRow.filename) == bindparam("filename"))
     .order_by(col(FileRow.id).desc())
     .limit(bindparam("limit"))
 )
-NEWEST_NAMED: Final = Statement(_NEWEST_FIRST.where(col(FileRow.filename) == bindparam("filename")))
-PAGE_AFTER: Final = Statement(_NEWEST_FIRST.where(col(FileRow.id) < bindparam("after")))
-_COUNT: Final = select(func.count()).select_from(FileRow).where(col(FileRow.owner_id) == bindparam("owner_id"))
-PAGE: Final = at_offset(_NEWEST_FIRST, _COUNT)
-COUNT: Final = Statement(_COUNT)
+NEWEST: Final = newest_first(
+    select(*COLUMNS).where(_OWNED), col(FileRow.id), select(func.count()).select_from(FileRow).where(_OWNED)
+)
 
 
 def file_of(row: Row) -> File:
@@ -145,6 +127,5 @@ async def bytes_used_by(database: Database, owner_id: int) -> int:
 
 
 async def page_of_files(database: Database, owner_id: int, request: PageRequest) -> Page[File]:
-    """Newest first, which is by falling id."""
-    statements = (PAGE, PAGE_AFTER, COUNT)
-    return await page_of_newest(database, statements, request, file_of, lambda file: file.id, owner_id=owner_id)
+    """Newest first."""
+    return await page_of(database, NEWEST, file_of, request, owner_id=owner_id)

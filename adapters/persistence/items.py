@@ -8,6 +8,7 @@ from sqlalchemy import Select, asc, bindparam, delete, desc, func, insert, selec
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
+from adapters.persistence.owned import delete_owned, insert_owned
 from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import ItemRow, UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
@@ -23,17 +24,7 @@ TABLE: Final = ItemRow.__table__  # type: ignore[attr-defined]
 COLUMNS: Final = tuple(TABLE.c[name] for name in ("id", *WRITTEN))
 """What `item_of` wants, in its order."""
 
-# One statement adds the item and holds its owner: whoever deletes the account waits, or was first and nothing is added.
-ADD: Final = Statement(
-    insert(ItemRow)
-    .from_select(
-        [*WRITTEN, "search"],
-        select(*(bindparam(name, type_=TABLE.c[name].type) for name in (*WRITTEN, "search")))
-        .where(col(UserRow.id) == bindparam("owner_id"))
-        .with_for_update(read=True, key_share=True),
-    )
-    .returning(col(ItemRow.id))
-)
+ADD: Final = Statement(insert_owned(ItemRow, [*WRITTEN, "search"]).returning(col(ItemRow.id)))
 HOLD_OWNER: Final = Statement(
     select(col(UserRow.id)).where(col(UserRow.id) == bindparam("owner_id")).with_for_update(read=True, key_share=True)
 )
@@ -46,13 +37,7 @@ SAVE: Final = Statement(
     .values({name: bindparam(name) for name in ("title", "description", "version", "updated_at", "search")})
 )
 DELETE: Final = Statement(delete(ItemRow).where(col(ItemRow.id) == bindparam("item_id")))
-DELETE_OWNED_BY: Final = Statement(
-    delete(ItemRow).where(
-        col(ItemRow.id).in_(
-            select(col(ItemRow.id)).where(col(ItemRow.owner_id) == bindparam("owner_id")).limit(bindparam("limit"))
-        )
-    )
-)
+DELETE_OWNED_BY: Final = Statement(delete_owned(ItemRow, col(ItemRow.id)))
 _BY_ID: Final = select(*COLUMNS).where(col(ItemRow.id) == bindparam("item_id"))
 BY_ID: Final = Statement(_BY_ID)
 LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())

@@ -157,9 +157,9 @@ def _values(job: NewJob) -> dict[str, Any]:
     }
 
 
-async def write_down(transaction: Transaction, jobs: Sequence[NewJob]) -> None:
-    """Add the jobs in this transaction, all in one round trip."""
-    await transaction.many(ADD, [_values(job) for job in jobs])
+def write_down(transaction: Transaction, jobs: Sequence[NewJob]) -> None:
+    """Add the jobs at the end of this transaction, which raises `NotUnique` for a dedupe key that is there already."""
+    transaction.at_end(ADD, [_values(job) for job in jobs])
 
 
 def _fence(job: Job) -> dict[str, Any]:

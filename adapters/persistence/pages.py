@@ -1,9 +1,10 @@
-"""Pages by offset, which say how many rows there are in all, and of lists that are newest first."""
+"""Pages of lists, which say how many rows there are in all when they are read by offset."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, bindparam
+from sqlalchemy import Select, SQLColumnExpression, bindparam
 
 from adapters.persistence.database import Database
 from adapters.persistence.statements import Row, Statement
@@ -28,24 +29,29 @@ async def page_at_offset(
     return [], counted[0] if counted else 0
 
 
-async def page_of_newest(
-    database: Database,
-    statements: tuple[Statement, Statement, Statement],
-    request: PageRequest,
-    of: Callable[[Row], T],
-    number: Callable[[T], int],
-    **values: Any,
-) -> Page[T]:
-    """A page of a list by a falling number, by which what is newest comes first.
+@dataclass(frozen=True, slots=True)
+class NewestFirst:
+    """The statements of a list that is read by falling number, which is the first column of its rows."""
 
-    The statements are those of the page at an offset, of the page after a number, and of the count. One row more than
-    asked for tells whether there is a next page.
-    """
-    first, after_key, count = statements
+    at_offset: Statement
+    after_key: Statement
+    count: Statement
+
+
+def newest_first(rows: Select[Any], number: SQLColumnExpression[int], count: Select[Any]) -> NewestFirst:
+    """The list of these rows."""
+    newest = rows.order_by(number.desc()).limit(bindparam("limit"))
+    return NewestFirst(at_offset(newest, count), Statement(newest.where(number < bindparam("after"))), Statement(count))
+
+
+async def page_of(
+    database: Database, newest: NewestFirst, of: Callable[[Row], T], request: PageRequest, **values: Any
+) -> Page[T]:
+    """That page. One row more than asked for tells whether there is a next one."""
     total = None
     if request.after is None:
-        rows, total = await page_at_offset(database, first, count, request, **values)
+        rows, total = await page_at_offset(database, newest.at_offset, newest.count, request, **values)
     else:
-        rows = await database.all(after_key, limit=request.limit + 1, after=request.after[0], **values)
-    entities = [of(row) for row in rows[: request.limit]]
-    return Page(entities, total, (number(entities[-1]),) if len(rows) > request.limit else None)
+        rows = await database.all(newest.after_key, limit=request.limit + 1, after=request.after[0], **values)
+    page = rows[: request.limit]
+    return Page([of(row) for row in page], total, (page[-1][0],) if len(rows) > request.limit else None)

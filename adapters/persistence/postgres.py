@@ -77,6 +77,8 @@ class PostgresTransaction:
         self._connection = connection
         self._prepared = prepared
         self.ended = False
+        self.last: list[tuple[Prepared, Sequence[Mapping[str, Any]]]] = []
+        """What is to be run right before the commit."""
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
         prepared = self._prepare(statement)
@@ -91,6 +93,9 @@ class PostgresTransaction:
         prepared = self._prepare(statement)
         with _translated():
             return prepared.load(await self._connection.fetchmany(prepared.sql, map(prepared.bind, values)))
+
+    def at_end(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
+        self.last.append((self._prepare(statement), values))
 
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._prepare(statement)
@@ -166,6 +171,11 @@ class PostgresDatabase:
             yield transaction
             transaction.ended = True
             with _translated():
+                for prepared, values in transaction.last:
+                    if len(values) == 1:  # costs less than a batch of one
+                        await connection.fetch(prepared.sql, *prepared.bind(values[0]))
+                    else:
+                        await connection.fetchmany(prepared.sql, map(prepared.bind, values))
                 await connection.execute("COMMIT")
         except BaseException:
             with suppress(Unavailable), _translated():

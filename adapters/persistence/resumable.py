@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
-from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.rows import ResumableUploadRow, UploadPartRow, UserRow
+from adapters.persistence.owned import insert_owned
+from adapters.persistence.rows import ResumableUploadRow, UploadPartRow
 from adapters.persistence.statements import Row, Statement, texts_in
 from domain.resumable import ResumableUpload, UploadNotFound, UploadPart
 from domain.sessions import InvalidAccessToken
@@ -33,15 +33,7 @@ PART: Final = ("offset", "key", "sha256", "size")
 COLUMNS: Final = tuple(TABLE.c[name] for name in WRITTEN)
 PART_COLUMNS: Final = tuple(PARTS.c[name] for name in PART)
 
-# One statement adds the upload and holds its owner: see `ADD` in `items.py`.
-ADD: Final = Statement(
-    insert(ResumableUploadRow).from_select(
-        [*WRITTEN],
-        select(*(bindparam(name, type_=TABLE.c[name].type) for name in WRITTEN))
-        .where(col(UserRow.id) == bindparam("owner_id"))
-        .with_for_update(read=True, key_share=True),
-    )
-)
+ADD: Final = Statement(insert_owned(ResumableUploadRow, WRITTEN))
 SAVE: Final = Statement(
     update(ResumableUploadRow)
     .where(TABLE.c.id == bindparam("upload_id"))

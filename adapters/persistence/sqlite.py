@@ -138,6 +138,8 @@ class SqliteTransaction:
         self._database = database
         self.begun = False
         self.ended = False
+        self.last: list[tuple[str, list[Any]]] = []
+        """What is to be run right before the commit."""
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
         return await self._run(_fetch(self._database.prepared[statement], values))
@@ -155,10 +157,21 @@ class SqliteTransaction:
 
         return await self._run(execute)
 
+    def at_end(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
+        prepared = self._database.prepared[statement]
+        self.last += [(prepared.sql, prepared.bind(one)) for one in values]
+
     async def run(self, statement: Statement, **values: Any) -> int:
         prepared = self._database.prepared[statement]
         bound = prepared.bind(values)
         return await self._run(lambda connection: connection.execute(prepared.sql, bound).rowcount)
+
+    def commit(self, connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        for sql, bound in self.last:
+            connection.execute(sql, bound)
+        _commit(connection)
 
     async def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self.ended:  # what came now would be part of somebody else's
@@ -233,8 +246,9 @@ class SqliteDatabase:
         try:
             yield transaction
             transaction.ended = True
-            if transaction.begun:
-                await self._to_the_end(_commit)
+            if transaction.begun or transaction.last:
+                transaction.begun = True
+                await self._to_the_end(transaction.commit)
         except BaseException:
             if transaction.begun:
                 with suppress(Unavailable):

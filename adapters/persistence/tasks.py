@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
-from adapters.persistence.pages import at_offset, page_of_newest
-from adapters.persistence.rows import JobRow, TaskRow, UserRow
+from adapters.persistence.owned import delete_owned, insert_owned
+from adapters.persistence.pages import newest_first, page_of
+from adapters.persistence.rows import JobRow, TaskRow
 from adapters.persistence.statements import Row, Statement
 from domain.pages import Page, PageRequest
 from domain.sessions import InvalidAccessToken
@@ -25,17 +26,7 @@ TABLE: Final = TaskRow.__table__  # type: ignore[attr-defined]
 COLUMNS: Final = tuple(TABLE.c[name] for name in ("number", *WRITTEN))
 """What `task_of` wants, in its order."""
 
-# One statement adds the task and holds its owner: whoever deletes the account waits, or was first and nothing is added.
-ADD: Final = Statement(
-    insert(TaskRow)
-    .from_select(
-        WRITTEN,
-        select(*(bindparam(name, type_=TABLE.c[name].type) for name in WRITTEN))
-        .where(col(UserRow.id) == bindparam("owner_id"))
-        .with_for_update(read=True, key_share=True),
-    )
-    .returning(col(TaskRow.number))
-)
+ADD: Final = Statement(insert_owned(TaskRow, WRITTEN).returning(col(TaskRow.number)))
 _BY_ID: Final = select(*COLUMNS).where(col(TaskRow.id) == bindparam("task_id"))
 BY_ID: Final = Statement(_BY_ID)
 LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
@@ -52,13 +43,7 @@ FORSAKEN: Final = Statement(
     )
     .limit(bindparam("limit"))
 )
-DELETE_OWNED_BY: Final = Statement(
-    delete(TaskRow).where(
-        col(TaskRow.number).in_(
-            select(col(TaskRow.number)).where(col(TaskRow.owner_id) == bindparam("owner_id")).limit(bindparam("limit"))
-        )
-    )
-)
+DELETE_OWNED_BY: Final = Statement(delete_owned(TaskRow, col(TaskRow.number)))
 SWEEP: Final = Statement(
     delete(TaskRow).where(
         col(TaskRow.number).in_(
@@ -67,11 +52,9 @@ SWEEP: Final = Statement(
     )
 )
 _OWNED: Final = col(TaskRow.owner_id) == bindparam("owner_id")
-_NEWEST: Final = select(*COLUMNS).where(_OWNED).order_by(col(TaskRow.number).desc()).limit(bindparam("limit"))
-AFTER_KEY: Final = Statement(_NEWEST.where(col(TaskRow.number) < bindparam("after")))
-_COUNT: Final = select(func.count()).select_from(TaskRow).where(_OWNED)
-AT_OFFSET: Final = at_offset(_NEWEST, _COUNT)
-COUNT: Final = Statement(_COUNT)
+NEWEST: Final = newest_first(
+    select(*COLUMNS).where(_OWNED), col(TaskRow.number), select(func.count()).select_from(TaskRow).where(_OWNED)
+)
 
 
 def task_of(row: Row) -> Task:
@@ -147,6 +130,5 @@ async def find_task(database: Database, task_id: str) -> Task:
 
 
 async def page_of_tasks(database: Database, owner_id: int, request: PageRequest) -> Page[Task]:
-    """Newest first, which is by falling number."""
-    statements = (AT_OFFSET, AFTER_KEY, COUNT)
-    return await page_of_newest(database, statements, request, task_of, lambda task: task.number, owner_id=owner_id)
+    """Newest first."""
+    return await page_of(database, NEWEST, task_of, request, owner_id=owner_id)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
-from adapters.persistence.pages import at_offset, page_of_newest
+from adapters.persistence.pages import NewestFirst, newest_first, page_of
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
@@ -144,28 +144,22 @@ class SqlUsers:
 
 
 @lru_cache(maxsize=64)
-def page_statements(words: int, by_activity: bool) -> tuple[Statement, Statement, Statement]:
-    """The page at an offset, the page after a key, and the count, of a list with so many conditions."""
+def newest_users(words: int, by_activity: bool) -> NewestFirst:
+    """The statements of a list with so many conditions."""
     conditions: list[ColumnElement[bool]] = [
         col(UserRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)
     ]
     if by_activity:
         conditions.append(col(UserRow.is_active) == bindparam("is_active"))
-    rows = select(*COLUMNS).where(*conditions).order_by(col(UserRow.id).desc()).limit(bindparam("limit"))
     count = select(func.count()).select_from(UserRow).where(*conditions)
-    return (
-        at_offset(rows, count),
-        Statement(rows.where(col(UserRow.id) < bindparam("after"))),
-        Statement(count),
-    )
+    return newest_first(select(*COLUMNS).where(*conditions), col(UserRow.id), count)
 
 
 async def page_of_users(
     database: Database, request: PageRequest, *, words: Sequence[str], is_active: bool | None
 ) -> Page[User]:
-    """Newest first, which is by falling id."""
+    """Newest first."""
     values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
-    statements = page_statements(len(words), is_active is not None)
-    return await page_of_newest(database, statements, request, user_of, lambda user: user.id, **values)
+    return await page_of(database, newest_users(len(words), is_active is not None), user_of, request, **values)

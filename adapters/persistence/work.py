@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import literal, select
 
-from adapters.persistence import changes, jobs
+from adapters.persistence import changes
 from adapters.persistence.answers import SqlAnswers, find_answer
 from adapters.persistence.blobs import SqlBlobs, unused_blobs
 from adapters.persistence.changes import SqlChanges
@@ -15,6 +15,7 @@ from adapters.persistence.database import JOBS, Database, Transaction
 from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
 from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
+from adapters.persistence.jobs import hold, write_down
 from adapters.persistence.mailed_tokens import SqlMailedTokens, find_mailed_token
 from adapters.persistence.resumable import SqlResumableUploads, find_upload, parts_of
 from adapters.persistence.sessions import SqlSessions, identify, live_sessions, sessions_of
@@ -83,7 +84,7 @@ class SqlWork:
             self.shown.append(change)
 
     async def hold(self, job: Job) -> None:
-        await jobs.hold(self._transaction, job)
+        await hold(self._transaction, job)
 
 
 @asynccontextmanager
@@ -96,9 +97,9 @@ async def begin(
         work = SqlWork(transaction, clock, show)
         yield work
         if work.announced:
-            await jobs.write_down(transaction, work.announced)
+            write_down(transaction, work.announced)
         if work.shown:
-            await changes.write_down(transaction, work.shown)
+            changes.write_down(transaction, work.shown)
     if work.announced:
         database.signal(JOBS)
     if work.shown:

@@ -150,7 +150,7 @@ def _routes(*routers: APIRouter) -> Iterator[APIRoute]:
 
 
 def _with_own_head(prefix: str) -> list[str]:
-    """The paths that answer HEAD and not GET."""
+    """The paths that have a HEAD of their own."""
     return [prefix + route.path for route in _routes(*IN_API) if route.methods == {"HEAD"}]
 
 

@@ -35,7 +35,7 @@ MessageText = Annotated[
 ]
 
 
-class EmailBody(RequestModel):
+class MessageBody(RequestModel):
     email: EmailField
     subject: Subject
     message: MessageText
@@ -48,7 +48,7 @@ class EmailBody(RequestModel):
     responses=errors(*SIGNED_IN, NotEnoughPrivileges, TooManyAttempts, *IDEMPOTENT, json_body=True, idempotent=True),
 )
 async def send_email(
-    *, actor: CurrentActor, body: EmailBody, send: Annotated[SendEmail, use("send_email")], once: Once
+    *, actor: CurrentActor, body: MessageBody, send: Annotated[SendEmail, use("send_email")], once: Once
 ) -> Response:
     """Write a mail to any address. For superusers."""
 

@@ -9,12 +9,14 @@ from tests.clients.programs import run
 from tests.faults.processes import Process
 
 TOUR: Final = Path(__file__).parent / "python" / "tour.py"
+CONFIGURATION: Final = TOUR.with_name("openapi-python-client.yaml")
 PROGRAMS: Final = Path(sys.executable).parent
 
 
 async def test_the_client_is_whole_its_types_hold_and_it_works(portico: Process, document: Path) -> None:
     folder = document.parent
-    generate = (PROGRAMS / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "none")
+    options = ("--fail-on-warning", "--meta", "none", "--config", CONFIGURATION)
+    generate = (PROGRAMS / "openapi-python-client", "generate", *options)
     path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
     await run(*generate, "--path", document, "--output-path", folder / "portico_client", folder=folder, PATH=path)
 

@@ -136,7 +136,7 @@ async def test_any_number_of_items_of_a_deleted_user_goes_in_several_transaction
                 await work.items.add(an_item(store, owner))
     await DeleteUser(store.begin)(Actor(ada, "session-1"), bob.id)
     jobs = await store.jobs.claim("a worker", limit=10, lease=timedelta(minutes=1))
-    (job,) = (job for job in jobs if job.kind == "remove_items_of_user")
+    (job,) = [job for job in jobs if job.kind == "remove_items_of_user"]
     left: list[int | None] = []
 
     @asynccontextmanager

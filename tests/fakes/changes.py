@@ -43,10 +43,13 @@ class InMemoryChanges:
 
 
 def beyond(tables: Tables, positions: Mapping[int, int], limit: int, channel: str | None = None) -> Sequence[Change]:
-    """The first changes of these users beyond their positions."""
-    found = [
+    """The first changes of each of these users beyond their positions."""
+    return [
         change
-        for change, _ in tables.changes.values()
-        if change.id > positions.get(change.user_id, change.id) and channel in (None, change.channel)
+        for user_id, position in positions.items()
+        for change in [
+            change
+            for change, _ in tables.changes.values()
+            if change.user_id == user_id and change.id > position and channel in (None, change.channel)
+        ][:limit]
     ]
-    return found[:limit]

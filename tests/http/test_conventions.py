@@ -5,18 +5,16 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from tests.deployments import LAPTOP, Deployment
 from tests.running_app import PASSWORD, RunningApp
 
 ADA = {"email": "ada@example.org", "password": PASSWORD}
 
 
 @pytest.fixture
-def database_settings(request: pytest.FixtureRequest, tmp_path: Any, sqlite_template: Any) -> dict[str, Any]:
-    """One database will do: nothing here depends on which."""
-    from tests.running_app import copy_database
-
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing here depends on which."""
+    return LAPTOP
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -13,8 +12,9 @@ import structlog.testing
 from dependency_injector.providers import Object
 
 from domain.errors import Unavailable
+from tests.deployments import LAPTOP, Deployment
 from tests.http.conftest import StartApp
-from tests.running_app import PASSWORD, RunningApp, copy_database
+from tests.running_app import PASSWORD, RunningApp
 
 ORIGIN: Final = "http://localhost:3000"
 JSON: Final = {"Content-Type": "application/json"}
@@ -24,10 +24,9 @@ Call = Callable[[httpx2.AsyncClient, dict[str, str]], Awaitable[httpx2.Response]
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing here depends on which."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing here depends on which."""
+    return LAPTOP
 
 
 class Failing:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
+from tests.deployments import on
 from tests.http.answers import outcome
 from tests.http.uploading import TEA, Headers, upload
 from tests.running_app import RunningApp
@@ -221,6 +222,7 @@ async def test_content_whose_bytes_are_gone_is_not_found(app: RunningApp) -> Non
     assert outcome(await content(app, ada, file)) == (404, "content_not_found")
 
 
+@on(storage="disk")
 async def test_the_server_sends_the_file_itself_where_it_can(app: RunningApp) -> None:
     _, ada = await app.user()
     file = await upload(app, ada)

@@ -1,4 +1,4 @@
-"""Files over HTTP: what the contract says of them, on each database."""
+"""Files over HTTP: what the contract says of them, on each deployment."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.deployments import on
 from tests.http.answers import outcome, without_request_id, work_done
 from tests.http.conftest import StartApp
 from tests.http.uploading import TEA, form, part, stored, upload
@@ -144,6 +145,7 @@ async def test_more_than_the_quota_is_refused_and_nothing_is_left_behind(start_a
     assert stored(app) == {sha256(bytes(1000)).hexdigest(): bytes(1000)}
 
 
+@on(storage="disk")
 async def test_a_full_disk_is_said_leaves_nothing_behind_and_the_next_upload_works(
     start_app: StartApp, tmp_path: Path
 ) -> None:

@@ -12,18 +12,18 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from entrypoints.http.head import HeadAsGet
+from tests.deployments import LAPTOP, Deployment
 from tests.faults.processes import serving
 from tests.http.uploading import upload
-from tests.running_app import RunningApp, copy_database
+from tests.running_app import RunningApp
 
 CHANGING = {"x-request-id", "x-process-time", "x-response-time"}
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing here depends on which."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing here depends on which."""
+    return LAPTOP
 
 
 def headers_of(response: httpx2.Response) -> dict[str, str]:

@@ -5,13 +5,14 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
-from tests.running_app import PASSWORD, RunningApp, copy_database
+from tests.http.conftest import StartApp
+from tests.running_app import PASSWORD, RunningApp
 
 JSON: Final = {"Content-Type": "application/json"}
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -20,10 +21,15 @@ SECRET: Final = "tell-nobody"
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing of this reaches it."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing of this reaches it."""
+    return LAPTOP
+
+
+@pytest.fixture
+async def app(start_app: StartApp) -> RunningApp:
+    """Without a worker, which writes its schedules down when it starts."""
+    return await start_app(with_worker=False)
 
 
 def rows(app: RunningApp) -> dict[str, int]:

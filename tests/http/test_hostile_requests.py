@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer
 
@@ -21,12 +22,14 @@ SECRET = "a" * 40
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing of this reaches it."""
-    from tests.running_app import copy_database
+def deployment() -> Deployment:
+    """One deployment will do: nothing of this reaches it."""
+    return LAPTOP
 
-    copy_database(sqlite_template, tmp_path / "data")
-    return {"secret_key": SECRET}
+
+@pytest.fixture
+def deployment_settings(deployment_settings: dict[str, Any]) -> dict[str, Any]:
+    return {**deployment_settings, "secret_key": SECRET}
 
 
 def nested(levels: int) -> bytes:

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
-from tests.running_app import RunningApp, bearer, copy_database
+from tests.running_app import RunningApp, bearer
 
 ADA: Final = "ada@example.org"
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -27,10 +28,9 @@ KEYS: Final[dict[str, Callable[[], Key]]] = {
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing of this reaches it."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing of this reaches it."""
+    return LAPTOP
 
 
 def written(key: Key, path: Path) -> Path:

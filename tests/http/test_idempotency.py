@@ -1,4 +1,4 @@
-"""`Idempotency-Key` over HTTP, on each database."""
+"""`Idempotency-Key` over HTTP, on each deployment."""
 
 import asyncio
 from typing import Any

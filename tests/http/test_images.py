@@ -1,4 +1,4 @@
-"""Images over HTTP: what the contract says of them, on each database."""
+"""Images over HTTP: what the contract says of them, on each deployment."""
 
 import asyncio
 from io import BytesIO

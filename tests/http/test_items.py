@@ -1,4 +1,4 @@
-"""Items over HTTP: chapter by chapter what the contract says of them, on each database."""
+"""Items over HTTP: chapter by chapter what the contract says of them, on each deployment."""
 
 import asyncio
 from typing import Any

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.deployments import on
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
 from tests.mail_server import MailServer, Received, smtp_server
@@ -15,6 +16,7 @@ ADA = "ada@example.org"
 NEW = "countess@example.org"
 CREDENTIALS = ("portico", "mail-secret-42")
 PUBLIC_URL = "https://portico.example/app"
+pytestmark = on(mail="smtp")
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ async def app(start_app: StartApp, mails: MailServer) -> RunningApp:
         mail_backend="smtp",
         smtp_host="localhost",
         smtp_port=mails.port,
+        smtp_tls="starttls",
         smtp_user=CREDENTIALS[0],
         smtp_password=CREDENTIALS[1],
         emails_from_email="accounts@portico.example",

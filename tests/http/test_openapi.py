@@ -2,24 +2,23 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
-from tests.running_app import PASSWORD, RunningApp, copy_database
+from tests.running_app import PASSWORD, RunningApp
 
 Operation = tuple[str, str, dict[str, Any]]
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: the document doesn't depend on which."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: the document doesn't depend on which."""
+    return LAPTOP
 
 
 @pytest.fixture

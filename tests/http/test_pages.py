@@ -4,12 +4,11 @@ import asyncio
 import base64
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from dependency_injector.providers import Object
 
 from adapters.persistence.migrate import migrate
 from tests.fakes import SettableClock
@@ -127,16 +126,14 @@ async def test_a_superseded_link_is_dead(app: RunningApp, page: str) -> None:
 
 
 @each_page
-async def test_an_expired_link_is_dead(database_settings: dict[str, Any], tmp_path: Path, page: str) -> None:
-    clock = SettableClock(datetime.now(UTC))
-    settings = settings_for(tmp_path / "data", **database_settings)
-    async with run_app(settings, prepare=lambda container: container.clock.override(Object(clock))) as app:
-        _, token = await ada_with_link(app, page)
-        clock.advance(timedelta(hours=LIFETIMES[page]) - timedelta(seconds=1))
-        shown(await app.at_root.get(f"/{page}", params={"token": token}), 200)
-        clock.advance(timedelta(seconds=1))
+async def test_an_expired_link_is_dead(app_with_clock: RunningApp, clock: SettableClock, page: str) -> None:
+    app = app_with_clock
+    _, token = await ada_with_link(app, page)
+    clock.advance(timedelta(hours=LIFETIMES[page]) - timedelta(seconds=1))
+    shown(await app.at_root.get(f"/{page}", params={"token": token}), 200)
+    clock.advance(timedelta(seconds=1))
 
-        await is_dead(app, page, token)
+    await is_dead(app, page, token)
 
 
 @each_page

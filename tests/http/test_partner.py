@@ -1,24 +1,23 @@
 """The partner's API over HTTP."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.partner_server import PartnerServer, drops, gives, lies, nobodys_address, partner_server, says
-from tests.running_app import RunningApp, copy_database
+from tests.running_app import RunningApp
 
 PROBLEM = {"Accept": "application/problem+json"}
 
 
 @pytest.fixture
-def database_settings(tmp_path: Path, sqlite_template: Path) -> dict[str, Any]:
-    """One database will do: nothing here depends on which."""
-    copy_database(sqlite_template, tmp_path / "data")
-    return {}
+def deployment() -> Deployment:
+    """One deployment will do: nothing here depends on which."""
+    return LAPTOP
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 from tests.fakes import SettableClock
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
+from tests.http.uploading import staged, stored
 from tests.running_app import PASSWORD, RunningApp, bearer
-from tests.s3_servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
@@ -67,12 +67,6 @@ async def broken_off(content: bytes) -> AsyncIterator[bytes]:
     """A body whose sender goes away."""
     yield content
     raise ClientDisconnect
-
-
-def staged(app: RunningApp) -> list[str]:
-    """The names of what is staged on the disk."""
-    folder = app.data / "files" / "staging"
-    return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
 @pytest.fixture
@@ -354,15 +348,7 @@ async def test_a_page_of_an_allowed_origin_can_upload(app: RunningApp, ada: dict
     assert {name for name in response.headers if name.startswith(("tus-", "upload-", "portico-"))} <= exposed
 
 
-async def test_it_works_on_s3_too(start_app: StartApp, moto: S3Server) -> None:
-    bucket = moto.new_bucket()
-    app = await start_app(
-        storage_backend="s3",
-        s3_endpoint_url=moto.url,
-        s3_bucket=bucket,
-        s3_access_key_id=ACCESS_KEY_ID,
-        s3_secret_access_key=SECRET_ACCESS_KEY,
-    )
+async def test_a_large_one_goes_on_where_it_broke_off(app: RunningApp) -> None:
     _, ada = await app.user()
     content = SENT * 60
     path = await created(app, ada, len(content))
@@ -372,7 +358,7 @@ async def test_it_works_on_s3_too(start_app: StartApp, moto: S3Server) -> None:
     offset = await offset_of(app, ada, path)
     finished = await send(app, ada, path, content[offset:], offset)
     assert (offset, await content_of(app, ada, finished)) == (2_000_000, content)
-    assert moto.names_in(bucket) == {f"blobs/{hashlib.sha256(content).hexdigest()}"}
+    assert list(stored(app)) == [hashlib.sha256(content).hexdigest()]
 
 
 async def test_a_deleted_account_takes_its_uploads_along(app: RunningApp) -> None:

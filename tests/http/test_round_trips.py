@@ -12,6 +12,7 @@ import pytest
 from dependency_injector.providers import Object
 
 from adapters.realtime.memory import MemoryBroadcaster
+from tests.deployments import on
 from tests.http.conftest import StartApp
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -115,6 +116,7 @@ def test_the_readme_says_it_of_every_request_that_is_tried() -> None:
     assert ROUND_TRIPS.keys() == REQUESTS.keys()
 
 
+@on(mail="file")
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_request_asks_the_database_as_often_as_the_readme_says(
     start_app: StartApp, settings: dict[str, Any], trips: RoundTrips, name: str

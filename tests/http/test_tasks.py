@@ -1,4 +1,4 @@
-"""Tasks over HTTP: chapter 8 of the contract, on each database."""
+"""Tasks over HTTP: chapter 8 of the contract, on each deployment."""
 
 import asyncio
 import io

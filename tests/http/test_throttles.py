@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.deployments import on
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer
@@ -146,7 +147,8 @@ async def test_asking_for_mail_is_limited_to_60_an_hour_for_one_address(
     await app.register("new@example.org")
 
 
-async def test_without_rate_limits_nothing_is_throttled(app: RunningApp) -> None:
+async def test_without_rate_limits_nothing_is_throttled(start_app: StartApp) -> None:
+    app = await start_app(rate_limits_enabled=False)
     await app.register(ADA)
 
     await fail_ten_times(app)
@@ -186,3 +188,24 @@ async def test_nobody_gets_a_fresh_allowance_by_claiming_another_address(start_a
         assert outcome(wrong) == (401, "invalid_credentials")
 
     assert outcome(await try_in(app, password=PASSWORD, X_Forwarded_For="192.0.2.99")) == REFUSED
+
+
+@on(throttles="redis")
+async def test_what_one_process_counted_the_others_know_through_redis(start_app: StartApp) -> None:
+    one, other = await start_app(), await start_app(with_worker=False)
+    await one.register(ADA)
+
+    await fail_ten_times(one)
+
+    assert outcome(await try_in(other, password=PASSWORD)) == REFUSED
+
+
+@on(throttles="memory")
+async def test_without_redis_each_process_counts_for_itself(start_app: StartApp) -> None:
+    one, other = [await start_app(rate_limits_enabled=True, with_worker=False) for _ in range(2)]
+    await one.register(ADA)
+
+    await fail_ten_times(one)
+
+    assert outcome(await try_in(one, password=PASSWORD)) == REFUSED
+    await other.sign_in(ADA)

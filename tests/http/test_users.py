@@ -235,9 +235,9 @@ async def test_using_the_api_moves_last_active_for_all_who_do(start_app: StartAp
 
 
 async def test_who_was_active_is_written_down_before_the_app_ends(
-    database_settings: dict[str, Any], tmp_path: Path
+    deployment_settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    settings = settings_for(tmp_path / "data", **database_settings)
+    settings = settings_for(tmp_path / "data", **deployment_settings)
     async with run_app(settings, with_worker=False) as app:
         _, ada = await app.user(ADA)
         await app.http.get("/users/me", headers=ada)

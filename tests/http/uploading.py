@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from tests.running_app import RunningApp
+from tests.s3_servers import client_of
 
 Headers = dict[str, str]
 TEA: Final = b"tea" * 100_000
@@ -19,9 +20,28 @@ async def upload(
 
 
 def stored(app: RunningApp) -> dict[str, bytes]:
-    """What lies on the disk, by its name: blobs by their hash, and whatever is still staged."""
-    folder = app.data / "files"
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What the storage holds, by its name: blobs by their hash, and whatever is still staged."""
+    return {path.rpartition("/")[2]: content for path, content in _kept(app).items()}
+
+
+def staged(app: RunningApp) -> list[str]:
+    """The names of what is staged in the storage."""
+    return [path.removeprefix("staging/") for path in _kept(app) if path.startswith("staging/")]
+
+
+def _kept(app: RunningApp) -> dict[str, bytes]:
+    if app.settings.storage_backend == "local":
+        folder = app.data / "files"
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    assert app.settings.s3_endpoint_url is not None
+    client, bucket = client_of(app.settings.s3_endpoint_url), app.settings.s3_bucket
+    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    unfinished = [each["Key"] for each in client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+    return {
+        **dict.fromkeys(unfinished, b""),
+        **{key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys},
+    }
 
 
 def form(*parts: bytes, boundary: bytes = b"line", end: bytes = b"--line--\r\n") -> tuple[bytes, Headers]:

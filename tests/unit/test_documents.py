@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints.settings import Settings
+from tests.deployments import DEPLOYMENTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -118,3 +119,10 @@ def test_what_the_readme_shows_in_python_is_python_and_imports_what_is_there() -
                     assert find_spec(node.module), node.module
                     names = {alias.name for alias in node.names} - {"NoteRow"}
                     assert names <= set(dir(import_module(node.module))), node.module
+
+
+def test_the_readme_has_each_deployment_that_the_suite_runs_on() -> None:
+    rows = re.findall(r"^\| (SQLite|PostgreSQL) \| (.+) \| (.+) \| (.+) \|$", section("Swap an adapter"), re.MULTILINE)
+
+    shown = ["-".join(row).lower().replace("postgresql", "postgres") for row in rows]
+    assert shown == [str(each) for each in DEPLOYMENTS]

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.files import BIDIRECTIONAL, LONGEST_NAME, FileTooLarge, InvalidFilename, content_type, label
+from domain.files import (
+    BIDIRECTIONAL,
+    LONGEST_EXTENSION,
+    LONGEST_NAME,
+    LONGEST_TYPE,
+    MEDIA_TYPE,
+    FileTooLarge,
+    InvalidFilename,
+    content_type,
+    label,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +92,25 @@ def test_whatever_is_given_becomes_a_label_or_is_refused(name: str) -> None:
 )
 def test_a_type_that_can_be_one_is_kept(declared: str | None, expected: str) -> None:
     assert content_type(declared) == expected
+
+
+@given(st.text(max_size=200) | st.from_regex(MEDIA_TYPE).map(lambda text: f" {text.upper()} ; q=1"))
+def test_whatever_is_declared_becomes_a_type_that_is_safe_in_a_header(declared: str) -> None:
+    made = content_type(declared)
+    assert MEDIA_TYPE.fullmatch(made)
+    assert made == made.lower() == content_type(made)
+    assert len(made) <= LONGEST_TYPE
+
+
+@given(st.text("ab.\u00e9/", max_size=600), st.text("abc", max_size=40))
+def test_a_label_ends_as_its_name_did_unless_that_is_no_extension(stem: str, extension: str) -> None:
+    try:
+        made = label(f"x{stem}.{extension}")
+    except InvalidFilename:
+        raise AssertionError("there is something to call it by") from None
+    assert made[0] == "x"
+    if len(extension) < LONGEST_EXTENSION:
+        assert made.endswith(f".{extension}")
 
 
 def test_a_file_that_is_too_large_hears_the_limit() -> None:

@@ -129,7 +129,7 @@ class Reads(Protocol):
         """What is kept under that key of that user."""
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
-        """The changes of each of these users beyond the id that they are at, lowest id first."""
+        """Up to `limit` changes of each of these users beyond the id that they are at: each user's lowest id first."""
 
     async def changes_in(self, user_id: int, channel: str, *, after: int, limit: int) -> Sequence[Change]:
         """The changes of that user in that channel beyond an id, lowest id first."""
