@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from redis.asyncio import Redis
 
 from adapters.realtime.memory import MemoryBroadcaster
 from adapters.realtime.outgoing import MOST_WAITING, Senders
@@ -142,6 +143,16 @@ async def test_what_is_said_while_redis_is_away_comes_late_once_and_in_order(red
         await eventually(lambda: len(heard.messages) >= 100)
         assert heard.links == [True, False, True]
     assert heard.messages == said
+
+
+async def test_what_nobody_can_understand_keeps_nobody_from_hearing_the_rest(redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(redis.url, "service", "one"), RedisBroadcaster(redis.url, "service", "other")
+    async with listening(one), listening(other) as hearing, Redis.from_url(redis.url) as client:
+        await client.xadd("portico:realtime:service", {"of": "another release"})
+        await client.xadd("portico:realtime:service", {"by": "a", "number": "first", "message": "x"})
+        one.publish("hello")
+        await eventually(lambda: hearing.messages)
+    assert hearing.messages == ["hello"]
 
 
 async def test_a_redis_that_hangs_is_left_and_heard_again(redis: RedisServer) -> None:
