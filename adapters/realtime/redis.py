@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders
+from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders, end_if_cancelled
 from application.ports.realtime import Listener
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class RedisBroadcaster:
                 listener.linked()
                 while True:
                     position = await self._hear(listener, position)
+                    end_if_cancelled()
             except self._lost as error:
+                end_if_cancelled()
                 listener.cut_off()
                 log.warning("the other processes can't be heard: %s; trying again", type(error).__name__)
                 await asyncio.sleep(PAUSE)

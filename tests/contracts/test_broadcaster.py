@@ -15,7 +15,7 @@ from adapters.realtime.redis import RedisBroadcaster
 from application.ports.realtime import Broadcaster
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer, RedisUnavailable
-from tests.running_app import eventually
+from tests.running_app import DEADLINE, eventually
 
 LONG = "x" * 200_000
 UNICODE = "ünï 🎉 \u2028 \\ ' \" \n" * 2000
@@ -87,6 +87,17 @@ async def test_all_others_hear_it_once_in_order_and_oneself_does_not(make: Make)
     assert others.messages == [str(number) for number in range(300)]
     assert [message for message in thirds.messages if message != "from the other"] == others.messages
     assert mine.messages == ["from the other"]
+
+
+async def test_hearing_ends_when_it_is_cancelled_whatever_is_just_coming(make: Make) -> None:
+    async with asyncio.timeout(DEADLINE):
+        for number in range(10):
+            one, other = make(f"one-{number}"), make(f"other-{number}")
+            async with listening(one), listening(other) as heard:
+                for text in range(100):
+                    one.publish(str(text))
+                while not heard.messages:  # noqa: ASYNC110 - as `eventually` does
+                    await asyncio.sleep(0)
 
 
 async def test_any_text_of_any_length_comes_as_it_was(make: Make) -> None:
