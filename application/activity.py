@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from application.ports.clock import Clock
-from application.ports.persistence import MOST_ACTIVITIES, Begin
+from application.ports.persistence import Begin
+from application.ports.persistence.users import MOST_ACTIVITIES
 from domain.errors import Unavailable
 from domain.users import User, UserId
 

@@ -6,9 +6,8 @@ from application.mailed_tokens import RedeemMailedToken
 from application.passwords import ConfirmPassword
 from application.ports.persistence import Begin, Reads
 from application.ports.throttle import Limit, Throttle, counted_as
-from domain.errors import InvalidToken
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
-from domain.mailed_tokens import Purpose
+from domain.mailed_tokens import InvalidToken, Purpose
 from domain.passwords import Password
 from domain.users import Actor, Email, EmailTaken
 

@@ -14,6 +14,7 @@ from domain.files import FileId, InvalidLink
 from domain.users import Actor
 
 PURPOSE: Final = "file link"
+LONGEST_LIFETIME: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ def _subject(file_id: int, expires: str) -> str:
 
 @dataclass(frozen=True)
 class CreateLink:
-    """A link to one's own file that lives that long, up to the end of a second. Raises `FileNotFound`."""
+    """A link to one's own file that lives that long, up to the end of a second.
+
+    Raises `FileNotFound`, or `ValueError` for a lifetime that breaks the rules.
+    """
 
     begin: Begin
     reads: Reads
@@ -46,6 +50,8 @@ class CreateLink:
     async def __call__(
         self, actor: Actor, file_id: int, lifetime: timedelta, *, keep: Keep[Link] | None = None
     ) -> Link:
+        if not timedelta(seconds=1) <= lifetime <= LONGEST_LIFETIME:
+            raise ValueError("A link must live for 1 second to 7 days")
         file = await self.reads.file(file_id)
         file.must_belong_to(actor)
         expires = str(-int(-(self.clock.now() + lifetime).timestamp() // 1))

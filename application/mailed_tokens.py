@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from application.ports.clock import Clock
 from application.ports.persistence import Reads, Work
 from application.ports.security import Secrets
-from domain.errors import InvalidToken
-from domain.mailed_tokens import MailedToken, Purpose
+from domain.mailed_tokens import InvalidToken, MailedToken, Purpose
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.ports.persistence import Begin, Work
 from application.ports.security import BreachedPasswords, PasswordHasher
 from application.ports.throttle import Limit, Throttle, counted_as
-from domain.errors import InvalidToken
 from domain.events import PasswordChanged, PasswordResetRequested
-from domain.mailed_tokens import Purpose
+from domain.mailed_tokens import InvalidToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
 from domain.users import Actor, Email, User
 

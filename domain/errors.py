@@ -20,13 +20,6 @@ class Invalid(Refusal):
     """A value that breaks a rule."""
 
 
-class InvalidToken(Refusal):
-    """A mailed token that is unknown, used, superseded, expired or meant for something else."""
-
-    code = "invalid_token"
-    message = "This link is no longer valid. Please ask for a new one"
-
-
 class Unauthenticated(Refusal):
     """Nobody, or nobody we can believe, is asking."""
 

@@ -4,8 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.errors import InvalidToken
+from domain.errors import Refusal
 from domain.users import Email, UserId
+
+
+class InvalidToken(Refusal):
+    """One that is unknown, used, superseded, expired or meant for something else."""
+
+    code = "invalid_token"
+    message = "This link is no longer valid. Please ask for a new one"
 
 
 class Purpose(StrEnum):

@@ -115,7 +115,8 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     try:
         migrate(settings.database)
     except Exception as error:  # whatever it is, the operator wants one line
-        print(f"the database could not be brought up to date: {type(error).__name__}: {error}", file=sys.stderr)
+        said = str(error).partition("\n")[0]  # SQLAlchemy goes on with the statement and its values
+        print(f"the database could not be brought up to date: {type(error).__name__}: {said}", file=sys.stderr)
         return FAILED
     print("The database is up to date.")
     return 0

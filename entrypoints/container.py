@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Dict, Object, Provider, Singleton
 
+from adapters.clock import SystemClock
 from adapters.images.pillow import PillowImages
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
-from adapters.security.clock import SystemClock
 from adapters.security.secrets import SystemSecrets
 from application import (
     changes,

@@ -5,12 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from adapters.clock import SystemClock
 from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.partner.http import HttpPartner
 from adapters.partner.unconfigured import NoPartner
 from adapters.persistence.database import Database
 from adapters.realtime.memory import MemoryBroadcaster
-from adapters.security.clock import SystemClock
 from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.signing_keys import SigningKeys

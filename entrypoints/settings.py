@@ -4,13 +4,16 @@ import json
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from entrypoints import VERSION
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def _names_a_place(address: str) -> bool:
@@ -226,13 +229,27 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise WrongSettings(
-            [_line(mistake) for mistake in error.errors(include_input=False, include_url=False)]
-        ) from None
+        wrong = {str(mistake["loc"][0]) for mistake in error.errors() if mistake["loc"]}
+        raise WrongSettings(_lines(error) + _unfitting(wrong)) from None
 
 
-def _line(mistake: object) -> str:
-    assert isinstance(mistake, dict)
-    message = str(mistake["msg"]).removeprefix("Value error, ")
+def _unfitting(wrong: set[str]) -> list[str]:
+    """What doesn't fit together among all others, which is looked at only where each setting holds by itself."""
+    if not wrong:
+        return []
+    try:
+        Settings(**{name: Settings.model_fields[name].get_default(call_default_factory=True) for name in wrong})
+    except ValidationError as error:
+        return [line for line in _lines(error) if line.partition(":")[0].lower() not in wrong]
+    return []
+
+
+def _lines(error: ValidationError) -> list[str]:
+    mistakes = error.errors(include_input=False, include_url=False)
+    return [line for mistake in mistakes for line in _line(mistake).splitlines()]
+
+
+def _line(mistake: "ErrorDetails") -> str:
+    message = mistake["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in mistake["loc"][:1]).upper()
     return f"{name}: {message[0].lower()}{message[1:]}" if name else message

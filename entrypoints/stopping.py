@@ -7,6 +7,7 @@ sent a request down one of them can't tell whether it was carried out, and must 
 import asyncio
 import socket
 
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn import Server
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
@@ -61,7 +62,8 @@ class CourteousProcess(Process):
 class CourteousProcesses(Multiprocess):
     """Several processes on one socket, which this one gives up first: else the system goes on to take connections.
 
-    One that takes the place of one that crashed is uvicorn's own: it leaves those who wait to the others.
+    One that takes the place of one that crashed is uvicorn's own: it leaves those who wait to the others. What the
+    crashed one had under way is no longer among the figures.
     """
 
     def init_processes(self) -> None:
@@ -69,6 +71,12 @@ class CourteousProcesses(Multiprocess):
             process = CourteousProcess(self.config, self.sockets)
             process.start()
             self.processes.append(process)
+
+    def keep_subprocess_alive(self) -> None:
+        before = [process.pid for process in self.processes]
+        super().keep_subprocess_alive()
+        for crashed in set(before) - {process.pid for process in self.processes}:
+            mark_process_dead(crashed)  # type: ignore[no-untyped-call]
 
     def terminate_all(self) -> None:
         for each in self.sockets:

@@ -1,5 +1,6 @@
 """Resumable uploads in the database."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, u
 from adapters.persistence.database import Database, Transaction
 from adapters.persistence.owned import insert_owned
 from adapters.persistence.rows import ResumableUploadRow, UploadPartRow
-from adapters.persistence.statements import Row, Statement
+from adapters.persistence.statements import Row, Statement, texts_in
 from domain.resumable import ResumableUpload, UploadNotFound, UploadPart
 from domain.sessions import InvalidAccessToken
 
@@ -53,10 +54,11 @@ COUNT_PARTS: Final = Statement(
 PARTS_OF: Final = Statement(
     select(*PART_COLUMNS).where(PARTS.c.upload_id == bindparam("upload_id")).order_by(PARTS.c.offset)
 )
+_GIVEN: Final = texts_in(bindparam("upload_ids"))
 REMOVE_PARTS: Final = Statement(
-    delete(UploadPartRow).where(PARTS.c.upload_id == bindparam("upload_id")).returning(*PART_COLUMNS)
+    delete(UploadPartRow).where(PARTS.c.upload_id.op("IN")(_GIVEN)).returning(*PART_COLUMNS)
 )
-DELETE: Final = Statement(delete(ResumableUploadRow).where(TABLE.c.id == bindparam("upload_id")))
+DELETE: Final = Statement(delete(ResumableUploadRow).where(TABLE.c.id.op("IN")(_GIVEN)))
 
 
 def _some(condition: ColumnElement[bool]) -> Statement:
@@ -97,20 +99,18 @@ class SqlResumableUploads:
         await self._transaction.run(SAVE, upload_id=upload.id, offset=upload.offset, file_id=upload.file_id)
 
     async def add_parts(self, upload_id: str, parts: Sequence[UploadPart]) -> None:
-        for part in parts:
-            await self._transaction.run(ADD_PART, upload_id=upload_id, **{name: getattr(part, name) for name in PART})
+        values = [{"upload_id": upload_id} | {name: getattr(part, name) for name in PART} for part in parts]
+        await self._transaction.many(ADD_PART, values)
 
     async def remove_parts(self, upload_id: str) -> None:
-        await self._transaction.run(REMOVE_PARTS, upload_id=upload_id)
+        await self._transaction.run(REMOVE_PARTS, upload_ids=json.dumps([upload_id]))
 
     async def received_by(self, owner_id: int) -> int:
         row = await self._transaction.first(RECEIVED, owner_id=owner_id)
         return int(row[0]) if row else 0  # PostgreSQL's sum of bigint is numeric
 
     async def delete(self, upload_id: str) -> Sequence[UploadPart]:
-        parts = _parts_in(await self._transaction.all(REMOVE_PARTS, upload_id=upload_id))
-        await self._transaction.run(DELETE, upload_id=upload_id)
-        return parts
+        return await self._delete([upload_id])
 
     async def delete_owned_by(self, user_id: int, *, limit: int) -> tuple[int, Sequence[UploadPart]]:
         return await self._delete_all(OWNED_BY, owner_id=user_id, limit=limit)
@@ -120,7 +120,13 @@ class SqlResumableUploads:
 
     async def _delete_all(self, some: Statement, **values: Any) -> tuple[int, Sequence[UploadPart]]:
         found = await self._transaction.all(some, **values)
-        return len(found), [part for row in found for part in await self.delete(row[0])]
+        return len(found), await self._delete([row[0] for row in found])
+
+    async def _delete(self, upload_ids: Sequence[str]) -> Sequence[UploadPart]:
+        given = json.dumps(upload_ids)
+        parts = _parts_in(await self._transaction.all(REMOVE_PARTS, upload_ids=given))
+        await self._transaction.run(DELETE, upload_ids=given)
+        return parts
 
 
 def _found(row: Row | None) -> ResumableUpload:

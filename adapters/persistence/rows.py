@@ -8,6 +8,8 @@ from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index,
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+from application.ports.jobs import RUN_TASK
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware moment: `timestamptz` in PostgreSQL, ISO text in UTC in SQLite, which knows no zones."""
@@ -271,7 +273,7 @@ class ImportRow(SQLModel, table=True):
     finished: bool
 
 
-LASTS = "kind = 'run_task'"
+LASTS = f"kind = '{RUN_TASK}'"
 
 
 class JobRow(SQLModel, table=True):

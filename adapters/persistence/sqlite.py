@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from adapters.persistence.database import WAIT, NotUnique
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
+from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 
 READERS: Final = 4
@@ -260,13 +261,7 @@ class SqliteDatabase:
     async def _to_the_end(self, step: Callable[[sqlite3.Connection], None]) -> None:
         """Take a step of the transaction to its end, even if whoever waits for it goes away."""
         with _translated():
-            taking = asyncio.ensure_future(self.writer.run(step))
-            try:
-                await asyncio.shield(taking)
-            except asyncio.CancelledError:
-                await asyncio.wait([taking])
-                taking.exception()  # nobody else will ask for it
-                raise
+            await to_the_end(self.writer.run(step))
 
     def signal(self, channel: str) -> None:
         self._news[channel].set()

@@ -13,7 +13,7 @@ from adapters.persistence.pages import NewestFirst, newest_first, page_of
 from adapters.persistence.rows import UserRow
 from adapters.persistence.statements import Row, Statement, like_pattern
 from application.ports.clock import Clock
-from application.ports.persistence import MOST_ACTIVITIES
+from application.ports.persistence.users import MOST_ACTIVITIES
 from domain.pages import Page, PageRequest
 from domain.search import folded
 from domain.users import ACTIVITY_GRAIN, Email, EmailTaken, User, UserId, UserNotFound

@@ -26,20 +26,18 @@ from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users,
 from application.changes import change_of
 from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
-from application.ports.persistence import (
-    Answers,
-    Blobs,
-    Changes,
-    Files,
-    Imports,
-    Items,
-    MailedTokens,
-    ResumableUploads,
-    Sessions,
-    Tasks,
-    Thumbnails,
-    Users,
-)
+from application.ports.persistence.answers import Answers
+from application.ports.persistence.blobs import Blobs
+from application.ports.persistence.changes import Changes
+from application.ports.persistence.files import Files
+from application.ports.persistence.imports import Imports
+from application.ports.persistence.items import Items
+from application.ports.persistence.mailed_tokens import MailedTokens
+from application.ports.persistence.resumable import ResumableUploads
+from application.ports.persistence.sessions import Sessions
+from application.ports.persistence.tasks import Tasks
+from application.ports.persistence.thumbnails import Thumbnails
+from application.ports.persistence.users import Users
 from application.ports.realtime import Change, NewChange, Show
 from application.reactions import jobs_for
 from domain.events import Event

@@ -22,6 +22,13 @@ Numbered = tuple[int, str]
 """A message, and the place it has in what its sender ever sent: one that is sent again is known by it."""
 
 
+def end_if_cancelled() -> None:
+    """Ends a task that was told to end but not by whom it waited for: redis-py may keep a cancellation to itself."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Outgoing:
     """Sends messages in their order, several at once, and again until they are sent. `lost` are the errors that may
     pass."""
@@ -56,9 +63,11 @@ class Outgoing:
     async def _run(self) -> None:
         pause = PAUSE
         while True:
+            end_if_cancelled()
             await self._news.wait()
             self._news.clear()
             while self._waiting:
+                end_if_cancelled()
                 batch = [self._waiting[n] for n in range(min(len(self._waiting), AT_ONCE))]
                 try:
                     await self._send(batch)

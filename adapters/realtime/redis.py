@@ -7,10 +7,9 @@ publish and subscribe would not give.
 import asyncio
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders
+from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders, end_if_cancelled
 from application.ports.realtime import Listener
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ class RedisBroadcaster:
         self._name = name
         self._senders = Senders()
         self._outgoing = Outgoing(self._send, lambda: self._lost)
+        self._opening = asyncio.Lock()
+        self._client: Redis | None = None
 
     def publish(self, message: str) -> None:
         self._outgoing.put(message)
@@ -49,19 +50,28 @@ class RedisBroadcaster:
                 listener.linked()
                 while True:
                     position = await self._hear(listener, position)
+                    end_if_cancelled()
             except self._lost as error:
+                end_if_cancelled()
                 listener.cut_off()
                 log.warning("the other processes can't be heard: %s; trying again", type(error).__name__)
                 await asyncio.sleep(PAUSE)
 
     async def close(self) -> None:
         await self._outgoing.close()
-        if "_client" in self.__dict__:
+        if self._client is not None:
             await self._client.aclose()
 
-    @cached_property
-    def _client(self) -> "Redis":
-        from redis.asyncio import Redis  # takes a while to load
+    async def _opened(self) -> "Redis":
+        """The client; the library is slow to load, so that is done in a thread, when it is first wanted."""
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:  # else another one opened it while we waited
+                    self._client = await asyncio.to_thread(self._open)
+        return self._client
+
+    def _open(self) -> "Redis":
+        from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
@@ -74,29 +84,35 @@ class RedisBroadcaster:
             retry=Retry(NoBackoff(), 0),
         )
 
-    @cached_property
+    @property
     def _lost(self) -> tuple[type[Exception], ...]:
         from redis.exceptions import RedisError
 
         return (RedisError, OSError)
 
     async def _last_id(self) -> str:
-        last = await self._client.xrevrange(self._key, count=1)
+        last = await (await self._opened()).xrevrange(self._key, count=1)
         return str(last[0][0]) if last else "0-0"
 
     async def _hear(self, listener: Listener, position: str) -> str:
         """Wait for what is beyond this place in the stream, and pass it on. The place that was reached."""
-        answer: Any = await self._client.xread({self._key: position}, count=AT_ONCE, block=BLOCK_MS)
+        client = await self._opened()
+        answer: Any = await client.xread({self._key: position}, count=AT_ONCE, block=BLOCK_MS)
         for _, entries in answer:
             for entry_id, fields in entries:
                 position = entry_id
-                sender = fields["by"]
-                if sender != self._name and self._senders.is_new(sender, int(fields["number"])):
-                    listener.heard(fields["message"])
+                try:
+                    sender, number, message = fields["by"], int(fields["number"]), fields["message"]
+                except (KeyError, ValueError):
+                    log.warning("another process says what can't be understood")
+                    continue
+                if sender != self._name and self._senders.is_new(sender, number):
+                    listener.heard(message)
         return position
 
     async def _send(self, batch: Sequence[Numbered]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
+        client = await self._opened()
+        async with client.pipeline(transaction=False) as pipeline:
             for number, message in batch:
                 fields: Any = {"by": self._name, "number": number, "message": message}
                 pipeline.xadd(self._key, fields, maxlen=KEPT, approximate=True)

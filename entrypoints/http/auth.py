@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, ValidationError
 from application.email_addresses import ChangeEmail, ResendVerification, VerifyEmail
 from application.passwords import ChangePassword, ForgotPassword, ResetPassword
 from application.sessions import ListSessions, RefreshSession, RevokeOtherSessions, RevokeSession, SignIn, TokenPair
-from domain.errors import InvalidToken, TooManyAttempts
+from domain.errors import TooManyAttempts
+from domain.mailed_tokens import InvalidToken
 from domain.passwords import PasswordTooCommon, WrongPassword
 from domain.sessions import InvalidRefreshToken, RefreshTokenReused, SessionNotFound
 from domain.users import EmailTaken, InactiveUser, InvalidCredentials

@@ -18,7 +18,6 @@ from domain.errors import (
     Conflict,
     Forbidden,
     Invalid,
-    InvalidToken,
     NotFound,
     PreconditionFailed,
     Refusal,
@@ -29,6 +28,7 @@ from domain.errors import (
     UnsupportedType,
     UpstreamError,
 )
+from domain.mailed_tokens import InvalidToken
 from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from application.files import DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
-from application.links import CreateLink, Link, OpenLink
+from application.links import LONGEST_LIFETIME, CreateLink, Link, OpenLink
 from application.ports.storage import StorageFull
 from application.uploads import MOST_FILES, StoreFiles
 from domain.files import File, FileNotFound, FileTooLarge, ImageInfo, InvalidLink, QuotaExceeded, label
@@ -24,7 +24,7 @@ from entrypoints.settings import Settings
 
 router = APIRouter(prefix="/files", tags=["files"], route_class=Route)
 
-LONGEST_LINK: Final = 7 * 24 * 60 * 60
+LONGEST_LINK: Final = int(LONGEST_LIFETIME.total_seconds())
 """Seconds."""
 FILENAME: Final = "report.pdf"
 

@@ -27,8 +27,11 @@ log = structlog.get_logger("portico.requests")
 
 
 class Observation:
-    """The outermost layer. `api` is the path under which the API is; `collections` maps a collection's path without
-    the slash at its end to the one with it, which answers both."""
+    """The outermost layer, but for the one that believes proxies.
+
+    `api` is the path under which the API is; `collections` maps a collection's path without the slash at its end to the
+    one with it, which answers both.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, api: str, collections: dict[str, str]) -> None:
         self._app = app
@@ -101,8 +104,8 @@ class Observation:
 
 
 class Rescue:
-    """The innermost layer: what fails in the app, and what it shouldn't see, is answered here, so that the answer
-    passes through all the other layers as any other does."""
+    """Next to the app: what fails in it, and what it shouldn't see, is answered here, so that the answer passes through
+    all layers further out as any other does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

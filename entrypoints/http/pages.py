@@ -26,8 +26,8 @@ from starlette.requests import ClientDisconnect
 from application.email_addresses import ChangeEmail, VerifyEmail
 from application.mailed_tokens import CheckMailedToken
 from application.passwords import ResetPassword
-from domain.errors import InvalidToken, Unavailable
-from domain.mailed_tokens import Purpose
+from domain.errors import Unavailable
+from domain.mailed_tokens import InvalidToken, Purpose
 from domain.passwords import LONGEST, SHORTEST, Password, PasswordTooCommon, WeakPassword
 from domain.users import EmailTaken, UserNotFound
 from entrypoints.http.dependencies import use

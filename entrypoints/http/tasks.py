@@ -13,7 +13,7 @@ from domain.files import FileNotFound
 from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
-from entrypoints.http.documentation import SIGNED_IN, Acknowledgement, errors
+from entrypoints.http.documentation import SIGNED_IN, Message, errors
 from entrypoints.http.fields import GREATEST_ID, RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters
@@ -124,9 +124,7 @@ async def get_task(task_id: Text, actor: CurrentActor, get: Annotated[GetTask, u
 
 
 @router.delete("/{task_id}", status_code=202, responses=errors(*SIGNED_IN, TaskNotFound, TaskFinished, validated=True))
-async def cancel_task(
-    task_id: Text, actor: CurrentActor, cancel: Annotated[CancelTask, use("cancel_task")]
-) -> Acknowledgement:
+async def cancel_task(task_id: Text, actor: CurrentActor, cancel: Annotated[CancelTask, use("cancel_task")]) -> Message:
     """Cancel one of one's own tasks. What it has brought about stays."""
     await cancel(actor, task_id)
-    return Acknowledgement(message="The task is cancelled")
+    return Message(message="The task is cancelled")

@@ -19,12 +19,12 @@ from uuid import uuid4
 
 import asyncpg
 
+from adapters.clock import SystemClock
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrate import migrate
 from adapters.persistence.sqlite import connect
 from adapters.persistence.work import begin
-from adapters.security.clock import SystemClock
 from application.jobs import CONCURRENCY, Worker
 from application.ports.jobs import Job, NewJob
 from domain.events import ItemDeleted, UserPinged

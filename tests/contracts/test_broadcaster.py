@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from redis.asyncio import Redis
 
 from adapters.realtime.memory import MemoryBroadcaster
 from adapters.realtime.outgoing import MOST_WAITING, Senders
@@ -14,7 +15,7 @@ from adapters.realtime.redis import RedisBroadcaster
 from application.ports.realtime import Broadcaster
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
-from tests.running_app import eventually
+from tests.running_app import DEADLINE, eventually
 
 LONG = "x" * 200_000
 UNICODE = "ünï 🎉 \u2028 \\ ' \" \n" * 2000
@@ -79,6 +80,17 @@ async def test_all_others_hear_it_once_in_order_and_oneself_does_not(make: Make)
     assert mine.messages == ["from the other"]
 
 
+async def test_hearing_ends_when_it_is_cancelled_whatever_is_just_coming(make: Make) -> None:
+    async with asyncio.timeout(DEADLINE):
+        for number in range(10):
+            one, other = make(f"one-{number}"), make(f"other-{number}")
+            async with listening(one), listening(other) as heard:
+                for text in range(100):
+                    one.publish(str(text))
+                while not heard.messages:  # noqa: ASYNC110 - as `eventually` does
+                    await asyncio.sleep(0)
+
+
 async def test_any_text_of_any_length_comes_as_it_was(make: Make) -> None:
     texts = ["", " ", "a b", LONG, UNICODE, "{}"]
     one, other = make("one"), make("other")
@@ -133,6 +145,16 @@ async def test_what_is_said_while_redis_is_away_comes_late_once_and_in_order(own
         await eventually(lambda: len(heard.messages) >= 100)
         assert heard.links == [True, False, True]
     assert heard.messages == said
+
+
+async def test_what_nobody_can_understand_keeps_nobody_from_hearing_the_rest(own_redis: RedisServer) -> None:
+    one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
+    async with listening(one), listening(other) as hearing, Redis.from_url(own_redis.url) as client:
+        await client.xadd("portico:realtime:service", {"of": "another release"})
+        await client.xadd("portico:realtime:service", {"by": "a", "number": "first", "message": "x"})
+        one.publish("hello")
+        await eventually(lambda: hearing.messages)
+    assert hearing.messages == ["hello"]
 
 
 async def test_a_redis_that_hangs_is_left_and_heard_again(own_redis: RedisServer) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from adapters.security.clock import SystemClock
+from adapters.clock import SystemClock
 from adapters.security.secrets import SystemSecrets
 from application.ports.security import Secrets
 from tests.fakes.parts import SequentialSecrets

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from application.ports.persistence import MOST_ACTIVITIES
+from application.ports.persistence.users import MOST_ACTIVITIES
 from domain.mailed_tokens import Purpose
 from domain.pages import PageRequest
 from domain.users import Email, EmailTaken, UserId, UserNotFound

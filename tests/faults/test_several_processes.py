@@ -1,13 +1,17 @@
 """Several processes are one service."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.faults.processes import HAS_PROC, comes_to, command, register, serving, sign_in
+from tests.live import account, greeted
 from tests.running_app import bearer, eventually
 
 ADA = "ada@example.org"
+OPEN = "portico_websocket_connections"
 MINE = 'portico_http_requests_total{method="GET",route="/api/v1/users/me",status="%s"}'
 
 
@@ -61,6 +65,22 @@ async def test_the_processes_of_one_server_all_serve_and_give_their_figures_toge
     assert revoked.status_code == 401
     assert status == 0
     assert "Traceback" not in portico.errors
+
+
+@pytest.mark.skipif(not HAS_PROC, reason="needs /proc to tell the processes of one server apart")
+async def test_what_a_process_that_crashed_had_open_is_no_longer_counted(
+    migrated_postgres_url: str, data: Path
+) -> None:
+    settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
+    async with serving(data, "--workers", "2", **settings) as portico:
+        one, two = await eventually(lambda: pids if len(pids := portico.serving_processes()) == 2 else None)
+        async with portico.client() as client:
+            ada = await account(client)
+        with portico.paused(two):  # so it is the other one that they are connected to
+            async with greeted(portico, ada), greeted(portico, ada):
+                await comes_to(portico, OPEN, 2)
+                os.kill(one, signal.SIGKILL)
+        await comes_to(portico, OPEN, 0)
 
 
 async def test_several_processes_on_sqlite_are_refused_without_redis(data: Path) -> None:

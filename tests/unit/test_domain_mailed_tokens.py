@@ -2,8 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.errors import InvalidToken
-from domain.mailed_tokens import MailedToken, Purpose
+from domain.mailed_tokens import InvalidToken, MailedToken, Purpose
 from domain.users import Email, UserId
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

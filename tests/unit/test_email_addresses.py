@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from application.ports.mail import Letter
-from domain.errors import InvalidToken, TooManyAttempts
+from domain.errors import TooManyAttempts
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
+from domain.mailed_tokens import InvalidToken
 from domain.passwords import Password, WrongPassword
 from domain.users import Email, EmailTaken, User
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, World

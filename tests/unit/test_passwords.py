@@ -4,9 +4,9 @@ from datetime import timedelta
 import pytest
 
 from application.ports.mail import Letter
-from domain.errors import InvalidToken, TooManyAttempts
+from domain.errors import TooManyAttempts
 from domain.events import PasswordChanged, PasswordResetRequested
-from domain.mailed_tokens import Purpose
+from domain.mailed_tokens import InvalidToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
 from domain.users import Email, InvalidCredentials, User
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, PHONE, World

@@ -174,6 +174,26 @@ def test_production_names_everything_it_wants() -> None:
         assert f"{name}: must" in str(refused.value)
 
 
+def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "ENVIRONMENT": "production",
+        "PORT": "x",
+        "MAIL_BACKEND": "pigeon",
+        "ALGORITHM": "ES256",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(WrongSettings) as wrong:
+        read_settings()
+
+    assert [mistake.partition(":")[0] for mistake in wrong.value.mistakes] == [
+        "PORT",
+        "MAIL_BACKEND",
+        "JWT_PRIVATE_KEY_FILE",
+        "SECRET_KEY",
+    ]
+
+
 def test_a_file_in_the_working_directory_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('PROJECT_NAME=Arcade\nBACKEND_CORS_ORIGINS=["https://arcade.example"]\n')
 
