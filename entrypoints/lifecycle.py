@@ -1,8 +1,9 @@
 """The life of a process: its database brought up to date, its parts opened, the worker at work, all of it closed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from entrypoints.container import Container
 
@@ -35,31 +36,43 @@ async def _revision(container: Container) -> str | None:
 @asynccontextmanager
 async def running(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
     """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
-    database = container.database()
-    await database.open()
-    preparing = asyncio.create_task(_prepare(container))
-    noting = asyncio.create_task(container.activity().run())
+    async with AsyncExitStack() as closing:  # one that can't be closed keeps no other one open
+        if (tracing := container.tracing()) is not None:
+            closing.push_async_callback(tracing.close)
+        database = container.database()
+        closing.push_async_callback(database.close)
+        await database.open()
+        # Each of these is built at its first use, at the latest here.
+        closing.callback(lambda: container.pictures().close())
+        closing.callback(lambda: container.hasher().close())
+        for part in (container.throttle, container.partner, container.realtime):
+            closing.push_async_callback(_close, part)
+        async with _at_work(container, with_worker=with_worker):
+            yield
+
+
+async def _close(part: Callable[[], Any]) -> None:
+    await part().close()
+
+
+@asynccontextmanager
+async def _at_work(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
+    """What runs beside the requests: the worker if it is wanted, and who was active written down, for the last time
+    in the end."""
     stop = asyncio.Event()
     worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
+    beside = [asyncio.create_task(_prepare(container)), asyncio.create_task(container.activity().run())]
     try:
         yield
     finally:
         stop.set()
-        preparing.cancel()
-        noting.cancel()
-        await asyncio.gather(preparing, noting, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(container.activity().write(), LAST_WORDS)
         if worker is not None:
             await asyncio.gather(worker, return_exceptions=True)
-        await container.realtime().close()
-        await container.partner().close()
-        await container.throttle().close()
-        container.hasher().close()
-        container.pictures().close()
-        await database.close()
-        if (tracing := container.tracing()) is not None:
-            await tracing.close()
 
 
 async def _prepare(container: Container) -> None:
