@@ -96,15 +96,15 @@ async def test_a_form_of_another_shape_is_refused(app: RunningApp, path: str, pa
 
 async def nothing() -> AsyncIterator[bytes]:
     """A body in chunks, of which there are none."""
-    for chunk in ():
+    for chunk in list[bytes]():
         yield chunk
 
 
 async def test_an_empty_body_lacks_the_field(app: RunningApp) -> None:
     _, ada = await app.user()
     for path, field in (("upload", "body.file"), ("upload-multiple", "body.files")):
-        for sent in ({}, {"headers": {**ada, **form()[1]}, "content": nothing()}):
-            response = await app.http.post(f"/files/{path}", **{"headers": ada, **sent})
+        for content in (None, nothing()):
+            response = await app.http.post(f"/files/{path}", headers={**ada, **form()[1]}, content=content)
             assert outcome(response) == (422, "validation_error")
             assert response.json()["errors"] == [{"field": field, "message": "Field required", "type": "missing"}]
 
