@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import json
 import logging
 import math
 import random
@@ -175,11 +176,14 @@ async def _body(response: "Response") -> bytes:
 
 
 def _parsed(body: bytes) -> Any:
-    """Raises `Broken` if it isn't JSON (RFC 8259); `NaN` and lone surrogates are not."""
+    """Raises `Broken` if it isn't JSON (RFC 8259); `NaN` and lone surrogates are not. A number that is too great for
+    a float is refused too: else it would be passed on as null."""
     from pydantic_core import from_json
 
     try:
-        return from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=False)
+        json.dumps(value, allow_nan=False)
+        return value
     except ValueError:
         log.warning("the partner API sent what is no JSON")
         raise Broken from None

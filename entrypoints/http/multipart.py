@@ -153,7 +153,7 @@ class _Body:
         while not self._events:
             chunk = await self._receive()
             if chunk is None:
-                if self._parser.state != MultipartState.END:
+                if self._received and self._parser.state != MultipartState.END:
                     raise malformed_body("The body ends before the form does")
                 return None
             try:

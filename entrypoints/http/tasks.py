@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from application.tasks import CancelTask, GetTask, ListTasks, StartTask
 from domain.files import FileNotFound
 from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
-from entrypoints.http.bodies import Route
+from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
 from entrypoints.http.fields import GREATEST_ID, RequestModel, Text
@@ -106,6 +106,9 @@ async def start_task(
 
     kind, params = TaskKind(body.kind), body.checked_params()
     return await once(lambda keep: start(actor, kind, params, keep=keep), answer)
+
+
+router.add_api_route("/start", not_allowed, methods=["GET", "DELETE"], include_in_schema=False)
 
 
 @router.get("/", responses=errors(*SIGNED_IN, validated=True))

@@ -58,11 +58,12 @@ def _invalid_header(message: str) -> RequestError:
 
 
 def whole_number(request: Request, name: str) -> int:
-    """Raises 400 `invalid_header`."""
+    """A larger one than fits anywhere is taken for the greatest. Raises 400 `invalid_header`."""
     text = request.headers.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= GREATEST):
+    if not (text.isascii() and text.isdecimal()):
         raise _invalid_header(f"{name} must be a whole number")
-    return int(text)
+    significant = text.lstrip("0") or "0"
+    return min(int(significant), GREATEST) if len(significant) <= len(str(GREATEST)) else GREATEST
 
 
 def metadata_in(text: str) -> Mapping[str, str]:

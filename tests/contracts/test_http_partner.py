@@ -89,6 +89,7 @@ async def status_of(call: Awaitable[object]) -> int:
         says(200, b"<p>Welcome</p>"),
         says(200, b""),
         says(200, b'{"a": NaN}'),
+        says(200, b'{"a": [1e999]}'),
         says(200, b'"\\ud800"'),
         says(200, b'"\xff"'),
         says(200, b"[" * 100_000),

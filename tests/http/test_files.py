@@ -1,5 +1,6 @@
 """Files over HTTP: what the contract says of them, on each deployment."""
 
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -93,12 +94,19 @@ async def test_a_form_of_another_shape_is_refused(app: RunningApp, path: str, pa
     assert stored(app) == {}
 
 
+async def nothing() -> AsyncIterator[bytes]:
+    """A body in chunks, of which there are none."""
+    for chunk in list[bytes]():
+        yield chunk
+
+
 async def test_an_empty_body_lacks_the_field(app: RunningApp) -> None:
     _, ada = await app.user()
     for path, field in (("upload", "body.file"), ("upload-multiple", "body.files")):
-        response = await app.http.post(f"/files/{path}", headers=ada)
-        assert outcome(response) == (422, "validation_error")
-        assert response.json()["errors"] == [{"field": field, "message": "Field required", "type": "missing"}]
+        for content in (None, nothing()):
+            response = await app.http.post(f"/files/{path}", headers={**ada, **form()[1]}, content=content)
+            assert outcome(response) == (422, "validation_error")
+            assert response.json()["errors"] == [{"field": field, "message": "Field required", "type": "missing"}]
 
 
 async def test_another_type_than_a_form_is_refused(app: RunningApp) -> None:

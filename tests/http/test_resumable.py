@@ -303,9 +303,17 @@ async def test_a_name_is_a_label_and_never_a_path(app: RunningApp, ada: dict[str
     assert (file["filename"], file["content_type"]) == ("....etcpasswd", "application/octet-stream")
 
 
-@pytest.mark.parametrize("length", ["", "-1", "many", str(2**63)])
+@pytest.mark.parametrize("length", ["", "-1", "many", "1_0", "1.5"])
 async def test_a_length_must_be_one(app: RunningApp, ada: dict[str, str], length: str) -> None:
     assert outcome(await create(app, ada, headers={"Upload-Length": length})) == (400, "invalid_header")
+
+
+@pytest.mark.parametrize("number", [str(2**63 - 1), str(2**63), "9" * 5000])
+async def test_a_number_of_any_size_is_a_number(app: RunningApp, ada: dict[str, str], number: str) -> None:
+    assert outcome(await create(app, ada, headers={"Upload-Length": number})) == (413, "file_too_large")
+    path = await created(app, ada)
+    assert outcome(await send(app, ada, path, offset=number)) == (409, "offset_mismatch")
+    assert await offset_of(app, ada, path) == 0
 
 
 @pytest.mark.parametrize("content", ["too long", "wrong checksum"])

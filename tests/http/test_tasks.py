@@ -209,3 +209,11 @@ async def test_a_file_with_another_header_fails_with_what_to_do(app: RunningApp)
     task = await ended(app, ada, task_id)
     assert (task["status"], task["error"], task["result"]) == ("failed", "wrong_header", None)
     assert "title,description" in task["message"]
+
+
+async def test_where_tasks_are_started_is_no_id(app: RunningApp) -> None:
+    _, ada = await app.user()
+    for method in ("GET", "DELETE", "PUT"):
+        response = await app.http.request(method, "/tasks/start", headers=ada)
+        assert outcome(response) == (405, "method_not_allowed")
+        assert response.headers["Allow"] == "POST"
