@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.deployments import LAPTOP, Deployment
+from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer
 
@@ -76,6 +77,17 @@ async def test_a_body_that_grows_too_large_on_its_way(app: RunningApp) -> None:
     response = await app.http.post("/users/", content=chunks(), headers=JSON)
 
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "second", [("Content-Encoding", "gzip"), ("Content-Type", "text/plain"), ("Content-Type", "application/json")]
+)
+async def test_a_body_that_is_said_to_be_two_things(app: RunningApp, second: tuple[str, str]) -> None:
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), second]
+
+    response = await app.http.post("/users/", content=b"{}", headers=headers)
+
+    assert outcome(response) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
