@@ -17,7 +17,7 @@ from domain.errors import Refusal, Unavailable
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
 from entrypoints.http.bodies import parse_json
-from entrypoints.http.errors import RequestError, error_response
+from entrypoints.http.errors import RequestError, error_response, words_of
 from entrypoints.http.fields import GREATEST_ID
 from entrypoints.http.observation import request_id_in
 from entrypoints.http.realtime_messages import Action, AskPresence, Publish, Subscribe, Unsubscribe
@@ -191,7 +191,7 @@ def _parsed(message: str | bytes) -> Any:
         if first["type"] == "union_tag_invalid":
             raise RequestError(422, "unknown_action", "There is no such action") from None
         field = ".".join(str(part) for part in first["loc"][1:2])[:100] or "action"
-        raise RequestError(422, "invalid_message", f"{field}: {first['msg']}") from None
+        raise RequestError(422, "invalid_message", f"{field}: {words_of(first)}") from None
 
 
 def _written(data: Any) -> str:

@@ -249,3 +249,11 @@ async def test_a_public_key_is_published_and_is_no_secret_to_sign_with(start_app
     assert (await app.http.get("/users/me", headers=ada)).status_code == 200
     assert [(one["kid"], one["alg"]) for one in keys] == [(header["kid"], "RS256")]
     assert "d" not in keys[0]
+
+
+async def test_the_length_of_a_text_is_told_in_characters(app: RunningApp) -> None:
+    long = await app.http.post("/users/", json={"email": "a@example.org", "password": PASSWORD, "full_name": "a" * 256})
+    empty = await app.http.post("/auth/verify-email", json={"token": ""})
+
+    assert [one["message"] for one in long.json()["errors"]] == ["Text should have at most 255 characters"]
+    assert [one["message"] for one in empty.json()["errors"]] == ["Text should have 1 or more characters"]
