@@ -42,8 +42,13 @@ class Password:
 
     @classmethod
     def chosen(cls, text: str) -> "Password":
-        """A new password. Raises `WeakPassword` unless it is 8 to 100 characters with both cases and a digit."""
+        """A new password. Raises `WeakPassword` unless it is 8 to 100 characters with both cases and a digit.
+
+        NUL and lone surrogates are refused: nobody could sign in with them.
+        """
         password = cls(text)
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in password.value):
+            raise WeakPassword("Password contains a character that can't be used")
         if not SHORTEST <= len(password.value) <= LONGEST:
             raise WeakPassword(f"Password must be {SHORTEST} to {LONGEST} characters long")
         for present, needed in (

@@ -85,6 +85,8 @@ def _container(settings: Settings) -> Any:
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise WrongSettings(["--workers: must be 1 or more"])
+    if arguments.port is not None and not 0 <= arguments.port <= 65535:
+        raise WrongSettings(["--port: must be from 0 to 65535"])
     if arguments.workers > 1 and settings.uses_sqlite and settings.redis_url is None:
         raise WrongSettings(
             ["--workers: more than one process needs PostgreSQL (DATABASE_URL) or REDIS_URL to hear each other"]
@@ -130,7 +132,8 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
 
     text = None
     if arguments.password_stdin:
-        text = sys.stdin.readline().rstrip("\r\n")
+        # What is no UTF-8 comes as lone surrogates, which no password may have, whatever the locale.
+        text = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape").rstrip("\r\n")
     elif sys.stdin.isatty():
         text = getpass.getpass("Password (empty to keep the one the account has): ") or None
     container = _container(settings)

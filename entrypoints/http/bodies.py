@@ -95,12 +95,13 @@ def has_body(request: Request) -> bool:
 
 
 def media_type(request: Request) -> str:
-    """The type that the body is said to have, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """The type that the body is said to have, without parameters; none if it is said to have several."""
+    types = request.headers.getlist("content-type")
+    return types[0].partition(";")[0].strip().lower() if len(types) == 1 else ""
 
 
 def is_encoded(request: Request) -> bool:
-    return request.headers.get("content-encoding", "identity").lower() != "identity"
+    return any(coding.lower() != "identity" for coding in request.headers.getlist("content-encoding"))
 
 
 async def not_allowed() -> None:

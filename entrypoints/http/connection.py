@@ -16,6 +16,24 @@ LAST_SECONDS: Final = 0.5
 """How long a client that is connected while the server stops has until the end of its request's headers."""
 
 
+def refusal(code: str, message: str) -> tuple[list[tuple[str, str]], bytes]:
+    """The headers and the body of an answer that the app is not asked for, and that ends the connection."""
+    request_id = uuid4().hex
+    error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
+    body = json.dumps(error, separators=(",", ":")).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("X-Request-ID", request_id),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Process-Time", "0.00"),
+        ("X-Response-Time", "0.00000"),
+        ("Connection", "close"),
+    ]
+    return headers, body
+
+
 class Connection(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with bounds, and with errors in the shape that all others have."""
 
@@ -110,20 +128,8 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # nobody hears what the app still says
             self.cycle.message_event.set()
-        request_id = uuid4().hex
-        error = {"success": False, "message": message, "code": code, "path": "", "request_id": request_id}
-        body = json.dumps(error, separators=(",", ":")).encode()
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            f"X-Request-ID: {request_id}",
-            "X-Content-Type-Options: nosniff",
-            "Referrer-Policy: no-referrer",
-            "X-Process-Time: 0.00",
-            "X-Response-Time: 0.00000",
-            "Connection: close",
-        )
+        headers, body = refusal(code, message)
+        head = (f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers))
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -163,11 +163,21 @@ async def _refused(request: Request, error: Exception) -> Response:
     )
 
 
+def words_of(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, for people. The length of a text that is checked otherwise, too, pydantic counts in
+    items."""
+    limits = error.get("ctx", {})
+    if error["type"] == "too_short" and limits.get("field_type") == "Value":
+        return f"Text should have {limits['min_length']} or more characters"
+    if error["type"] == "too_long" and limits.get("field_type") == "Value":
+        return f"Text should have at most {limits['max_length']} characters"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
 def _field_error(error: Mapping[str, Any]) -> FieldError:
     field = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
     return FieldError(
-        field=field.encode("utf-8", "replace").decode()[:LONGEST_FIELD], message=message, type=error["type"]
+        field=field.encode("utf-8", "replace").decode()[:LONGEST_FIELD], message=words_of(error), type=error["type"]
     )
 
 

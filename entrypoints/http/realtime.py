@@ -17,16 +17,20 @@ from domain.errors import Refusal, Unavailable
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
 from entrypoints.http.bodies import parse_json
-from entrypoints.http.errors import RequestError, error_response
+from entrypoints.http.errors import RequestError, error_response, words_of
+from entrypoints.http.fields import GREATEST_ID
 from entrypoints.http.observation import request_id_in
 from entrypoints.http.realtime_messages import Action, AskPresence, Publish, Subscribe, Unsubscribe
 from entrypoints.http.sockets import NOT_ALLOWED, UNSUPPORTED, CloseWith, Socket, header
 from entrypoints.settings import Settings
 from entrypoints.words import ClientWords, error, to_json
 
+NOT_FOUND: Final = RequestError(404, "not_found", "Not found")
 ACTIONS: Final[TypeAdapter[Subscribe | Unsubscribe | Publish | AskPresence]] = TypeAdapter(Action)
 BEARER: Final = "bearer"
-CLIENT_ID: Final = re.compile(r"-?[0-9]{1,18}")
+CLIENT_ID: Final = re.compile(r"-?[0-9]{1,19}")
+MOST_PARAMETERS: Final = 100
+"""In the query of a handshake."""
 
 
 @asynccontextmanager
@@ -74,8 +78,8 @@ async def _refuse(socket: Socket, scope: Scope, refusal: RequestError) -> None:
 def _refusal(scope: Scope, settings: Settings) -> RequestError | None:
     """Why this handshake is refused, whoever asks."""
     client_id = scope["path_params"].get("client_id", "0")
-    if not CLIENT_ID.fullmatch(client_id):
-        return RequestError(404, "not_found", "Not found")
+    if not CLIENT_ID.fullmatch(client_id) or abs(int(client_id)) > GREATEST_ID:
+        return NOT_FOUND
     origins = header(scope, b"origin")
     if origins and not (len(origins) == 1 and _is_allowed(origins[0], settings)):
         return RequestError(403, "origin_not_allowed", "Pages of this origin may not connect")
@@ -96,7 +100,10 @@ def token_in(scope: Scope) -> str:
     if BEARER in offered:
         tokens += offered[offered.index(BEARER) + 1 :][:1]
     query = scope["query_string"].decode("latin-1")
-    tokens += parse_qs(query, max_num_fields=100).get("token", [])
+    try:
+        tokens += parse_qs(query, max_num_fields=MOST_PARAMETERS).get("token", [])
+    except ValueError:  # more than anybody means
+        raise InvalidAccessToken from None
     if not tokens:
         raise NotAuthenticated
     if len(tokens) > 1:
@@ -107,6 +114,15 @@ def token_in(scope: Scope) -> str:
 def _is_bearer(value: str) -> bool:
     scheme, _, token = value.partition(" ")
     return scheme.lower() == BEARER and bool(token.strip())
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """No WebSocket is here, whoever asks."""
+    token = request_id.set(request_id_in(scope))
+    try:
+        await _refuse(Socket(scope, receive, send, scope["app"].state.container.metrics()), scope, NOT_FOUND)
+    finally:
+        request_id.reset(token)
 
 
 async def lobby(scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,7 +191,7 @@ def _parsed(message: str | bytes) -> Any:
         if first["type"] == "union_tag_invalid":
             raise RequestError(422, "unknown_action", "There is no such action") from None
         field = ".".join(str(part) for part in first["loc"][1:2])[:100] or "action"
-        raise RequestError(422, "invalid_message", f"{field}: {first['msg']}") from None
+        raise RequestError(422, "invalid_message", f"{field}: {words_of(first)}") from None
 
 
 def _written(data: Any) -> str:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from application.outbox import Ending, Outbox
+from application.ports.clock import request_id
 from application.realtime import Connection
 from entrypoints.metrics import Metrics
 
@@ -50,8 +51,14 @@ class Socket:
         self._user_id: int | None = None
 
     async def refuse(self, response: Response) -> None:
-        """Answer the handshake with an error."""
+        """Answer the handshake with an error, under the headers that every answer has."""
         await self._receive()  # the handshake itself
+        seconds = perf_counter() - self._started
+        response.headers["X-Request-ID"] = request_id.get() or ""
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Process-Time"] = f"{seconds * 1000:.2f}"
+        response.headers["X-Response-Time"] = f"{seconds:.5f}"
         if "websocket.http.response" in self._scope.get("extensions", {}):
             await response(self._scope, self._receive, self._send)
         else:

@@ -28,6 +28,7 @@ class _Endpoint:
 ROUTES: Final = (
     WebSocketRoute("/ws/protected", _Endpoint("protected"), name="protected"),
     WebSocketRoute("/ws/{client_id}", _Endpoint("lobby"), name="lobby"),
+    WebSocketRoute("/{path:path}", _Endpoint("nowhere"), name="nowhere"),
 )
 
 

@@ -1,11 +1,17 @@
 """A WebSocket as uvicorn speaks it, with bounds on those who don't read, and without a word in the log."""
 
 import logging
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.protocol import OPEN
+
+from entrypoints.http.connection import refusal
 
 CLOSING_SECONDS: Final = 5.0
 """How long the other side has to take what was sent before the close, and to answer it."""
@@ -15,9 +21,21 @@ MOST_UNSENT_PONGS: Final = 256 * 1024
 """Bytes that wait for one who asks without listening."""
 MOST_FRAGMENTS: Final = 1024
 
+REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
+    405: ("method_not_allowed", "Method not allowed"),
+    426: ("upgrade_required", "Only WebSockets are spoken here"),
+    500: ("internal_error", "Something went wrong on our side"),
+}
+"""Code and message of a handshake that ends with this status, if it isn't just one that is broken."""
+
 silent = logging.getLogger("portico.websockets.silent")
 """uvicorn would log each connection with its query string, where the token is, and what broken clients send."""
 silent.setLevel(logging.CRITICAL + 1)
+
+
+def _rejected(status: int, text: str) -> Response:  # noqa: ARG001 - plain, and with what the client sent
+    headers, body = refusal(*REFUSALS.get(status, ("bad_request", "The WebSocket handshake is not valid")))
+    return Response(int(status), HTTPStatus(status).phrase, Headers(headers), body)
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
@@ -31,6 +49,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.logger = silent
         self.conn.logger = silent
         self.conn.debug = False
+        self.conn.reject = _rejected  # type: ignore[method-assign]  # errors in the shape that all others have
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._end_timer is not None:

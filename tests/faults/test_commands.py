@@ -42,6 +42,7 @@ async def test_a_superuser_is_created_or_an_account_promoted(database: dict[str,
     ("arguments", "password", "why"),
     [
         ((*superuser(ROOT), "--password-stdin"), "short\n", "8 to 100 characters"),
+        ((*superuser(ROOT), "--password-stdin"), f"{PASSWORD}\0\n", "a character that can't be used"),
         (superuser(ROOT), "", "password"),
         ((*superuser("nix"), "--password-stdin"), f"{PASSWORD}\n", "--email: must be an email address, such as"),
     ],
@@ -176,6 +177,13 @@ async def test_a_wrong_setting_has_one_line_and_its_value_is_not_printed(data: P
         assert sorted(line.partition(": ")[0] for line in errors.splitlines()) == sorted(wrong)
         assert secret not in errors
         assert pigeon not in errors
+
+
+@pytest.mark.parametrize("port", ["65536", "99999", "-1"])
+async def test_a_port_that_can_not_be_is_a_wrong_setting(data: Path, port: str) -> None:
+    status, output, errors = await command(data, "serve", f"--port={port}")
+
+    assert (status, output, errors) == (2, "", "--port: must be from 0 to 65535\n")
 
 
 async def test_production_demands_what_must_not_be_left_to_chance(data: Path) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.deployments import LAPTOP, Deployment
+from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer
 
@@ -76,6 +77,17 @@ async def test_a_body_that_grows_too_large_on_its_way(app: RunningApp) -> None:
     response = await app.http.post("/users/", content=chunks(), headers=JSON)
 
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "second", [("Content-Encoding", "gzip"), ("Content-Type", "text/plain"), ("Content-Type", "application/json")]
+)
+async def test_a_body_that_is_said_to_be_two_things(app: RunningApp, second: tuple[str, str]) -> None:
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), second]
+
+    response = await app.http.post("/users/", content=b"{}", headers=headers)
+
+    assert outcome(response) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +249,11 @@ async def test_a_public_key_is_published_and_is_no_secret_to_sign_with(start_app
     assert (await app.http.get("/users/me", headers=ada)).status_code == 200
     assert [(one["kid"], one["alg"]) for one in keys] == [(header["kid"], "RS256")]
     assert "d" not in keys[0]
+
+
+async def test_the_length_of_a_text_is_told_in_characters(app: RunningApp) -> None:
+    long = await app.http.post("/users/", json={"email": "a@example.org", "password": PASSWORD, "full_name": "a" * 256})
+    empty = await app.http.post("/auth/verify-email", json={"token": ""})
+
+    assert [one["message"] for one in long.json()["errors"]] == ["Text should have at most 255 characters"]
+    assert [one["message"] for one in empty.json()["errors"]] == ["Text should have 1 or more characters"]

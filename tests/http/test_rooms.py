@@ -63,7 +63,7 @@ async def test_what_one_says_in_the_lobby_all_get_and_that_one_left_the_others(p
 
 
 @on(**vars(LAPTOP))
-@pytest.mark.parametrize("client_id", ["ada", "1.0", "1e3", "0x1", "9" * 19, "-", "٣"])
+@pytest.mark.parametrize("client_id", ["ada", "1.0", "1e3", "0x1", "9" * 19, "9" * 5000, "-", "٣"])
 async def test_who_calls_oneself_by_no_number_is_refused_at_the_handshake(
     portico: Process, ada: Account, client_id: str
 ) -> None:
@@ -71,6 +71,14 @@ async def test_who_calls_oneself_by_no_number_is_refused_at_the_handshake(
         async with connected(portico, f"/ws/{client_id}", token=ada.token):
             pass
     assert refused.value.response.status_code == 404
+
+
+@on(**vars(LAPTOP))
+async def test_whatever_integer_one_calls_oneself_by_is_heard_as_it_is(portico: Process, ada: Account) -> None:
+    for client_id in ("0", "9223372036854775807", "-9223372036854775807"):
+        async with connected(portico, f"/ws/{client_id}", token=ada.token) as client:
+            await client.socket.send("Hello")
+            assert await client.text() == f"Client {client_id}: Hello"
 
 
 async def test_the_lobby_takes_text_alone(portico: Process, ada: Account) -> None:

@@ -1,6 +1,7 @@
 """Who gets a WebSocket, and until when."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 
 from tests.faults.processes import Process, comes_to, command, figure, serving, sign_in
+from tests.http.test_real_server import answer_to
 from tests.live import PROTECTED, Account, account, connected, greeted
 from tests.running_app import PASSWORD, bearer, copy_database
 
@@ -34,6 +37,22 @@ async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.fixture
 async def ada(http: httpx2.AsyncClient) -> Account:
     return await account(http)
+
+
+async def refused(portico: Process, path: str, **options: Any) -> Response:
+    """What the handshake is answered by."""
+    with pytest.raises(InvalidStatus) as refusal:
+        async with connected(portico, path, **options):
+            pass
+    return refusal.value.response
+
+
+def assert_is_an_error(response: Response, path: str, code: str) -> None:
+    body = json.loads(response.body or b"")
+    assert (body["success"], body["code"], body["path"]) == (False, code, path)
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    for header in ("X-Process-Time", "X-Response-Time", "X-Content-Type-Options", "Referrer-Policy"):
+        assert header in response.headers
 
 
 async def test_the_token_comes_in_any_of_three_ways_and_is_never_logged(portico: Process, ada: Account) -> None:
@@ -61,6 +80,7 @@ async def test_without_a_token_that_holds_one_is_closed_with_1008(portico: Proce
         {"path": f"{PROTECTED}?token="},
         {"path": f"{PROTECTED}?token={ada.token}", "token": ada.token},
         {"path": LOBBY},
+        {"path": f"{PROTECTED}?token={ada.token}{'&a=1' * 1000}"},
     ]
     for options in tries:
         async with connected(portico, **options) as client:
@@ -73,19 +93,35 @@ async def test_pages_of_other_origins_are_refused_before_the_handshake(portico: 
             await client.next()
     for origin in ("null", "https://evil.example", "http://app.example.com", "https://app.example.com.evil.example"):
         for path in (PROTECTED, LOBBY):
-            with pytest.raises(InvalidStatus) as refused:
-                async with connected(portico, path, token=ada.token, headers={"Origin": origin}):
-                    pass
-            assert refused.value.response.status_code == 403
+            response = await refused(portico, path, token=ada.token, headers={"Origin": origin})
+            assert response.status_code == 403
+            assert_is_an_error(response, path, "origin_not_allowed")
 
 
 async def test_nothing_else_is_a_websocket(portico: Process, ada: Account) -> None:
     for path in ("/ws", "/ws/1/2", "/api/v1/items/", "/health/live"):
-        with pytest.raises(InvalidStatus):
-            async with connected(portico, path, token=ada.token):
-                pass
+        response = await refused(portico, path, token=ada.token)
+        assert response.status_code == 404
+        assert_is_an_error(response, path, "not_found")
     async with portico.client() as client:
         assert (await client.get(f"{portico.root}{PROTECTED}")).status_code == 404
+
+
+async def test_a_broken_handshake_gets_the_same_error_body_as_all_else(portico: Process, ada: Account) -> None:
+    version, key = "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    for method, headers, expected in (
+        ("GET", (version,), (400, "bad_request")),
+        ("GET", (version, "Sec-WebSocket-Key: secret"), (400, "bad_request")),
+        ("GET", ("Sec-WebSocket-Version: secret", key), (400, "bad_request")),
+        ("POST", (version, key), (405, "method_not_allowed")),
+    ):
+        lines = (f"{method} {PROTECTED} HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade", *headers)
+        status, answered, body = await answer_to(portico, "\r\n".join([*lines, "", ""]).encode())
+
+        assert (status, body["code"]) == expected
+        assert body["request_id"] == answered["X-Request-ID"]
+        assert body.keys() == {"success", "message", "code", "path", "request_id"}
+        assert "secret" not in str(body)
 
 
 async def test_one_who_is_signed_out_is_closed(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:

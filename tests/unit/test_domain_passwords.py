@@ -75,3 +75,9 @@ def test_case_spaces_and_every_character_count() -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert "Secret" not in repr(Password("Secret 123")) + str(Password("Secret 123"))
+
+
+@pytest.mark.parametrize("character", ["\0", "\ud800", "\udcff"])
+def test_a_password_that_no_request_could_hold_is_refused(character: str) -> None:
+    with pytest.raises(WeakPassword, match="a character that can't be used"):
+        Password.chosen(f"Correct-Horse-42{character}")
