@@ -15,7 +15,7 @@ def kinds(of: type[Refusal]) -> list[type[Refusal]]:
     for module in pkgutil.iter_modules(domain.__path__):
         importlib.import_module(f"domain.{module.name}")
     derived = [kind for direct in of.__subclasses__() for kind in (direct, *kinds(direct))]
-    return [kind for kind in derived if hasattr(kind, "code")]
+    return [kind for kind in derived if hasattr(kind, "code") and not kind.__module__.startswith("tests.")]
 
 
 NAMED = kinds(Refusal)
