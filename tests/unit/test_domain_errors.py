@@ -9,13 +9,16 @@ from domain.errors import Refusal, TooManyAttempts, UpstreamError
 from domain.files import FileTooLarge
 from domain.images import FileTypeNotAllowed
 
+RULES = ("domain.", "application.")
+"""Where refusals have names that people read; what an adapter tells itself is its own."""
+
 
 def kinds(of: type[Refusal]) -> list[type[Refusal]]:
     """All that derive from it and can be raised: those that have a code."""
     for module in pkgutil.iter_modules(domain.__path__):
         importlib.import_module(f"domain.{module.name}")
     derived = [kind for direct in of.__subclasses__() for kind in (direct, *kinds(direct))]
-    return [kind for kind in derived if hasattr(kind, "code") and not kind.__module__.startswith("tests.")]
+    return [kind for kind in derived if hasattr(kind, "code") and kind.__module__.startswith(RULES)]
 
 
 NAMED = kinds(Refusal)
