@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,7 +23,11 @@ class Follower:
     address: str
     """Of the deployment: `http://…`."""
     token: Callable[[], str]
+    fetch: Callable[[], Awaitable[list[dict[str, Any]]]]
+    """The items there are: needed as long as no event is known that a subscription could begin after."""
     items: dict[int, dict[str, Any]] = field(default_factory=dict)
+    fetched: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Those of the items that no event told of."""
     last: str = ""
     connections: int = 0
     listens: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,12 +55,15 @@ class Follower:
             after = {"after": self.last} if self.last else {}
             await socket.send(json.dumps({"action": "subscribe", "channel": "items", **after}))
             async for text in socket:
-                self._told(json.loads(text))
+                await self._told(json.loads(text))
 
-    def _told(self, message: dict[str, Any]) -> None:
+    async def _told(self, message: dict[str, Any]) -> None:
         if message["event"] == "authenticated":
             return
         if message["event"] == "subscribed":
+            if not self.last:
+                self.fetched = {item["id"]: item for item in await self.fetch()}
+                self.items = dict(self.fetched)
             self.listens.set()
             return
         if not message["event"].startswith("item."):
@@ -66,6 +73,8 @@ class Follower:
             self.wrong.append(f"was told {message['id']} after {self.last}")
         self.last = message["id"]
         item, event = message["data"], message["event"]
+        if self.fetched.pop(item["id"], None) == item:
+            return  # it happened between the subscription and the answer
         known = self.items.get(item["id"])
         if (known is None) != (event == "item.created"):
             self.wrong.append(f"was told {event} of {item}, but knew {known}")

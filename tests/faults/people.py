@@ -61,13 +61,22 @@ class Person:
         ) as self._http:
             await self._open_account(self.email)
             await self._sign_in()
-            self.follower = Follower(self.address, lambda: self._http.headers["Authorization"].removeprefix("Bearer "))
+            self.follower = Follower(self.address, self._token, self._fetch)
             self.following = asyncio.create_task(self.follower.follow())
             await self.follower.listens.wait()
             number = 0
             while not stop.is_set():
                 number += 1
                 await self._do_something(number)
+
+    def _token(self) -> str:
+        return self._http.headers["Authorization"].removeprefix("Bearer ")
+
+    async def _fetch(self) -> list[dict[str, Any]]:
+        """The newest of the items."""
+        answer = await self._until_certain("GET", "/items/", {200}, params={"limit": 100})
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
 
     async def _do_something(self, number: int) -> None:
         if not self.items:
