@@ -50,12 +50,16 @@ class Worker:
     lease: timedelta = LEASE
     heartbeat: timedelta = HEARTBEAT
     poll: timedelta = POLL
-    _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)
-    """What is being done, and of which kind it is."""
+    _under_way: dict[asyncio.Task[None], Job] = field(default_factory=dict)
+    _leased: dict[asyncio.Task[None], Job] = field(default_factory=dict)
+    """Those under way whose handler has not ended yet: their leases are extended."""
+    _lost: set[asyncio.Task[None]] = field(default_factory=set)
+    """Those that are being stopped, since somebody else may have their jobs by now."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then let what is under way finish, or put it back."""
         stopping = asyncio.create_task(stop.wait())
+        keeping = asyncio.create_task(self._keep_leases(), name="leases")
         scheduled = False
         try:
             while not stop.is_set():
@@ -69,17 +73,18 @@ class Worker:
         finally:
             stopping.cancel()
             await self._wind_up()
+            keeping.cancel()
 
     async def _take_up(self, stopping: asyncio.Task[bool]) -> None:
         """Start as many jobs as there are, and hands for them; rest if there are none."""
         busy = self._lacking_hands()
-        lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
+        lasting = self._lasting()
         free, free_for_lasting = CONCURRENCY - len(self._under_way) + lasting, MOST_LASTING - lasting
         jobs = await self.queue.claim(self.name, limit=free, lease=self.lease, lasting=free_for_lasting)
         for job in jobs:
             task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.id}")
-            self._under_way[task] = job.kind
-            task.add_done_callback(self._under_way.pop)
+            self._under_way[task] = job
+            task.add_done_callback(self._forget)
         lacking = self._lacking_hands()
         if not jobs or lacking:
             await self._rest(stopping, {*busy, *lacking})
@@ -98,9 +103,16 @@ class Worker:
 
     def _lacking_hands(self) -> Collection[asyncio.Task[None]]:
         """What is under way, if that keeps other jobs from being taken up."""
-        lasting = sum(kind == RUN_TASK for kind in self._under_way.values())
+        lasting = self._lasting()
         is_lacking = lasting >= MOST_LASTING or len(self._under_way) - lasting >= CONCURRENCY
         return list(self._under_way) if is_lacking else ()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._lost.discard(task)
+
+    def _lasting(self) -> int:
+        return sum(job.kind == RUN_TASK for job in self._under_way.values())
 
     async def _wind_up(self) -> None:
         if self._under_way:
@@ -111,36 +123,57 @@ class Worker:
             await asyncio.wait(self._under_way, timeout=self.heartbeat.total_seconds())
 
     async def _work(self, job: Job) -> None:
-        """Do one job, keep its lease meanwhile, and say how it ended."""
+        """Do one job, and say how it ended."""
         request_id.set(job.request_id)
-        doing = asyncio.ensure_future(self._do(job))
         try:
-            await self._keep_while(doing, job)
-            failure = RuntimeError("the handler gave up by itself") if doing.cancelled() else doing.exception()
-            if isinstance(failure, LeaseLost):
-                raise failure
+            failure = await self._failure_of(job)
             self._report(job, await self._conclude(job, failure))
         except asyncio.CancelledError:
-            doing.cancel()
-            await asyncio.gather(doing, return_exceptions=True)
-            with suppress(LeaseLost, Unavailable):
-                await self.queue.put_back(job, delay=timedelta(), error=None)
-            raise
+            if asyncio.current_task() not in self._lost:
+                with suppress(LeaseLost, Unavailable):
+                    await self.queue.put_back(job, delay=timedelta(), error=None)
+                raise
+            self._report(job, "lost")
         except LeaseLost:
-            doing.cancel()
-            await asyncio.gather(doing, return_exceptions=True)
             self._report(job, "lost")
         except Unavailable:
             log.warning("the outcome of a job could not be written down; it will be done again", extra={"job": job.id})
 
-    async def _keep_while(self, doing: asyncio.Future[None], job: Job) -> None:
-        """Extend the lease until it is done. An outage is no loss: the lease may outlast it. Raises `LeaseLost`."""
+    async def _failure_of(self, job: Job) -> Exception | None:
+        """What came of doing it, its lease being extended meanwhile. Raises `LeaseLost`."""
+        task = asyncio.current_task()
+        assert task is not None  # this is a coroutine
+        self._leased[task] = job
+        try:
+            await self._do(job)
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+            return RuntimeError("the handler gave up by itself")
+        except Exception as failure:
+            return failure
+        finally:
+            del self._leased[task]
+        return None
+
+    async def _keep_leases(self) -> None:
         while True:
-            await asyncio.wait([doing], timeout=self.heartbeat.total_seconds())
-            if doing.done():
-                return
-            with suppress(Unavailable):
-                await self.queue.extend(job, self.lease)
+            await asyncio.sleep(self.heartbeat.total_seconds())
+            await asyncio.gather(*(self._keep_lease(task, job) for task, job in self._leased.items()))
+
+    async def _keep_lease(self, task: asyncio.Task[None], job: Job) -> None:
+        """Extend it, or stop the job if somebody else may have it by now."""
+        try:
+            await self.queue.extend(job, self.lease)
+        except LeaseLost:
+            if task in self._leased:  # else it has just come to its end, and there was nothing more to extend
+                self._lost.add(task)
+                task.cancel()
+        except Exception as error:  # the lease may outlast it
+            known = isinstance(error, Unavailable)
+            log.warning("a lease could not be extended", exc_info=None if known else error, extra={"job": job.id})
 
     async def _do(self, job: Job) -> None:
         handler = self.handlers.get(job.kind)

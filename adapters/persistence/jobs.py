@@ -34,7 +34,7 @@ from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
-from adapters.persistence.statements import Row, Statement, now_ms
+from adapters.persistence.statements import Row, Statement, now_ms, texts_in
 from application.ports.clock import request_id, traceparent
 from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
@@ -89,7 +89,15 @@ CLAIM: Final = Statement(
 EXTEND: Final = Statement(update(JobRow).where(_MINE).values(due_at=now_ms() + bindparam("lease")))
 # Whoever extends the lease meanwhile need not wait; whoever wants to claim the job passes it over.
 HOLD: Final = Statement(select(col(JobRow.id)).where(_MINE).with_for_update(read=True, key_share=True))
-FINISH: Final = Statement(delete(JobRow).where(_MINE).returning(col(JobRow.id)))
+FINISH: Final = Statement(
+    delete(JobRow)
+    .where(
+        col(JobRow.id).op("IN")(texts_in(bindparam("job_ids"))),
+        col(JobRow.owner) == bindparam("by_owner"),
+        col(JobRow.attempt) == bindparam("at_attempt"),
+    )
+    .returning(col(JobRow.id))
+)
 PUT_BACK: Final = Statement(
     update(JobRow)
     .where(_MINE)
@@ -177,7 +185,8 @@ class SqlJobQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._finished: list[tuple[Job, asyncio.Future[bool]]] = []
+        self._finished: dict[tuple[str, int], dict[str, asyncio.Future[bool]]] = {}
+        """What is to be written down as finished: by owner and attempt, then by id."""
         self._finishing: asyncio.Task[None] | None = None
         self._found_some = False
         """Whether the last look found something to claim: then there is likely more, and it is claimed right away."""
@@ -198,8 +207,8 @@ class SqlJobQueue:
 
     async def finish(self, job: Job) -> None:
         """Those that finish while others are being written down are written down together, next."""
-        finished = asyncio.get_running_loop().create_future()
-        self._finished.append((job, finished))
+        alike = self._finished.setdefault((job.owner, job.attempt), {})
+        finished = alike.setdefault(job.id, asyncio.get_running_loop().create_future())
         if self._finishing is None or self._finishing.done():
             self._finishing = asyncio.create_task(self._write_down_finished())
         if not await finished:
@@ -207,19 +216,20 @@ class SqlJobQueue:
 
     async def _write_down_finished(self) -> None:
         while self._finished:
-            finished, self._finished = self._finished, []
+            (owner, attempt), jobs = self._finished.popitem()
             try:
-                async with self._database.transaction() as transaction:
-                    rows = await transaction.many(FINISH, [_fence(job) for job, _ in finished])
+                rows = await self._database.change(
+                    FINISH, job_ids=json.dumps(list(jobs)), by_owner=owner, at_attempt=attempt
+                )
             except Exception as error:  # whatever it is, those who wait must hear of it
-                for _, told in finished:
-                    if not told.done():
-                        told.set_exception(error)
+                for finished in jobs.values():
+                    if not finished.done():
+                        finished.set_exception(error)
             else:
                 gone = {row[0] for row in rows}
-                for job, told in finished:
-                    if not told.done():
-                        told.set_result(job.id in gone)
+                for job_id, finished in jobs.items():
+                    if not finished.done():
+                        finished.set_result(job_id in gone)
 
     async def put_back(self, job: Job, *, delay: timedelta, error: str | None) -> None:
         attempt = job.attempt if error is not None else job.attempt - 1
