@@ -1,7 +1,7 @@
 """How fast the job queue is, against a hand-written loop over the same table; and what an event adds to a request.
 
 `python -m tests.benchmarks.jobs ours|bare URL` is one worker process on PostgreSQL. SQLite is for one process, so its
-workers are in this one.
+workers are in this one, on the one queue that a process has.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from uuid import uuid4
 import asyncpg
 
 from adapters.clock import SystemClock
-from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrate import migrate
 from adapters.persistence.sqlite import connect
@@ -58,8 +57,8 @@ def _ignored(_kind: str, _outcome: str) -> None:
     """What is counted of it."""
 
 
-def _worker(database: Database) -> Worker:
-    return Worker(str(uuid4()), SqlJobQueue(database), {"work": _nothing}, {}, _ignored)
+def _worker(queue: SqlJobQueue) -> Worker:
+    return Worker(str(uuid4()), queue, {"work": _nothing}, {}, _ignored)
 
 
 async def _enqueue(add: Callable[[], Awaitable[Any]], count: int) -> None:
@@ -91,7 +90,7 @@ async def _work_by_hand(url: str) -> None:
 
 async def _work(url: str) -> None:
     async with opened(url) as database:
-        await _worker(database).run(asyncio.Event())
+        await _worker(SqlJobQueue(database)).run(asyncio.Event())
 
 
 @contextmanager
@@ -138,7 +137,7 @@ async def _rate_on_postgres(url: str, kind: Kind, workers: int, jobs: int) -> fl
 async def _rate_on_sqlite(path: Path, workers: int, jobs: int) -> float:
     async with opened(f"sqlite:///{path}") as database:
         queue, stop = SqlJobQueue(database), asyncio.Event()
-        working = [asyncio.create_task(_worker(database).run(stop)) for _ in range(workers)]
+        working = [asyncio.create_task(_worker(queue).run(stop)) for _ in range(workers)]
         started = time.perf_counter()
         await _enqueue(lambda: queue.add(NewJob("work")), jobs)
         while await queue.list_jobs(state=None, limit=1):  # noqa: ASYNC110 - there is no news of an empty queue
