@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Final
 
 from application.changes import KEPT
+from application.outages import Outage
 from application.outbox import Outbox
 from application.ports.persistence import Reads
 from application.ports.realtime import Change, Words
-from domain.errors import Unavailable
 
 POLL: Final = timedelta(seconds=2)
 """How often to look when no news comes."""
@@ -56,6 +56,7 @@ class Feed:
         self._users: dict[int, _Followed] = {}
         self._woken: set[int] = set()
         self._news = asyncio.Event()
+        self._outage = Outage(log, "changes can't be read")
 
     def wake(self, user_ids: Collection[int]) -> None:
         """There may be something new of these users."""
@@ -106,7 +107,8 @@ class Feed:
                 page = await self._reads.changes_in(
                     follower.user_id, follower.channel, after=follower.position, limit=PAGE
                 )
-            except Unavailable:
+            except Exception as error:  # whatever it is, the follower must not be forgotten
+                self._outage.goes_on(error)
                 await asyncio.sleep(OUTAGE_PAUSE.total_seconds())
                 continue
             for change in page:
@@ -141,9 +143,9 @@ class Feed:
             try:
                 for first in range(0, len(users), USERS_AT_ONCE):
                     await self._look_for(users[first : first + USERS_AT_ONCE])
+                self._outage.is_over()
             except Exception as error:  # whatever it is, the others must be told
-                known = isinstance(error, Unavailable)
-                log.warning("changes can't be read; trying again", exc_info=None if known else error)
+                self._outage.goes_on(error)
                 await asyncio.sleep(OUTAGE_PAUSE.total_seconds())
                 self.wake_all()
 

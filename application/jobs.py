@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from application.outages import Outage
 from application.ports.clock import request_id
 from application.ports.jobs import RUN_TASK, Job, JobQueue, LeaseLost, NewJob, PermanentFailure
 from domain.errors import Unavailable
@@ -19,6 +20,7 @@ LEASE: Final = timedelta(seconds=15)
 HEARTBEAT: Final = LEASE / 3
 POLL: Final = timedelta(seconds=5)
 """How often to look for work when nothing wakes the worker: what was put back, or left by a worker that died."""
+SCHEDULED_ANEW: Final = timedelta(minutes=10)
 CONCURRENCY: Final = 16
 MOST_LASTING: Final = 4
 """How many of those jobs that may last for hours a worker does at once, beside the others."""
@@ -50,6 +52,7 @@ class Worker:
     lease: timedelta = LEASE
     heartbeat: timedelta = HEARTBEAT
     poll: timedelta = POLL
+    _schedule_at: float = 0.0
     _under_way: dict[asyncio.Task[None], Job] = field(default_factory=dict)
     _leased: dict[asyncio.Task[None], Job] = field(default_factory=dict)
     """Those under way whose handler has not ended yet: their leases are extended."""
@@ -60,15 +63,15 @@ class Worker:
         """Work until `stop` is set; then let what is under way finish, or put it back."""
         stopping = asyncio.create_task(stop.wait())
         keeping = asyncio.create_task(self._keep_leases(), name="leases")
-        scheduled = False
+        outage = Outage(log, "the job queue can't be reached")
         try:
             while not stop.is_set():
                 try:
-                    scheduled = scheduled or await self._schedule()
+                    await self._schedule()
                     await self._take_up(stopping)
+                    outage.is_over()
                 except Exception as error:  # whatever it is, the work must go on
-                    known = isinstance(error, Unavailable)
-                    log.warning("the job queue can't be reached; trying again", exc_info=None if known else error)
+                    outage.goes_on(error)
                     await asyncio.wait([stopping], timeout=OUTAGE_PAUSE.total_seconds())
         finally:
             stopping.cancel()
@@ -89,10 +92,13 @@ class Worker:
         if not jobs or lacking:
             await self._rest(stopping, {*busy, *lacking})
 
-    async def _schedule(self) -> bool:
-        for kind in self.schedules:
-            await self.queue.add(NewJob(kind, dedupe_key=kind))
-        return True
+    async def _schedule(self) -> None:
+        """See now and then that what is scheduled is in the queue, even if somebody has taken it out."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._schedule_at:
+            for kind in self.schedules:
+                await self.queue.add(NewJob(kind, dedupe_key=kind))
+            self._schedule_at = now + SCHEDULED_ANEW.total_seconds()
 
     async def _rest(self, stopping: asyncio.Task[bool], hands: Collection[asyncio.Task[None]]) -> None:
         """Wait until there may be something to do: news of the queue, or one of the hands that is free again."""

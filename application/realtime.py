@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from application.feed import Feed
+from application.outages import Outage
 from application.outbox import Ending, Outbox
 from application.ports.clock import Clock
 from application.ports.persistence import Reads
@@ -18,7 +19,6 @@ from application.ports.security import AccessTokens
 from application.presence import Presence
 from application.rooms import Lobby, Rooms
 from application.sessions import Authenticate
-from domain.errors import Unavailable
 from domain.users import Actor
 
 LOOK_EVERY: Final = timedelta(seconds=2)
@@ -86,7 +86,7 @@ class Realtime:
     def add(self, connection: Connection) -> None:
         self._connections.add(connection)
         if not self._running:
-            for running in (self.feed.run, self._presence.run, self._guard, self._listen):
+            for running in (self.feed.run, self._presence.run, self._end_expired, self._end_revoked, self._listen):
                 self._running.append(asyncio.create_task(running(), name=f"realtime {running.__name__}"))
             self._settled = asyncio.create_task(self._settle(), name="realtime settling")
 
@@ -152,19 +152,25 @@ class Realtime:
                 await self._link.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
 
-    async def _guard(self) -> None:
-        """End the connections of those who may no longer be here. While the database is away, tokens still end."""
+    async def _end_expired(self) -> None:
+        """End the connections whose token has come to its end, whatever becomes of the database."""
         while True:
             await asyncio.sleep(LOOK_EVERY.total_seconds())
             now = self._clock.now().timestamp()
             for connection in self._connections:
                 if connection.ends_at <= now:
                     connection.outbox.end(Ending.NOT_ALLOWED)
+
+    async def _end_revoked(self) -> None:
+        """End the connections whose session is over, or whose user may no longer be here."""
+        outage = Outage(log, "sessions can't be looked at")
+        while True:
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
             try:
                 await self._look_at_sessions()
+                outage.is_over()
             except Exception as error:  # whatever it is, those who come later must be looked at
-                known = isinstance(error, Unavailable)
-                log.warning("sessions can't be looked at; trying again", exc_info=None if known else error)
+                outage.goes_on(error)
 
     async def _look_at_sessions(self) -> None:
         asked = list({connection.actor.session_id for connection in self._connections})

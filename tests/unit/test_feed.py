@@ -78,6 +78,20 @@ async def test_a_database_that_is_away_makes_it_late(world: World) -> None:
         assert items(await returns.hears(2)) == [2, 3]
 
 
+async def test_one_who_catches_up_is_not_forgotten_whatever_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        process = service.process()
+        await service.change(ada, 1, 2)
+        with monkeypatch.context() as broken:
+            broken.setattr(world.store, "changes_in", lambda *_, **__: 1 / 0)
+            line = await subscribed(process.connect(ada), "1")
+            await asyncio.sleep(5)
+        assert items(await line.hears()) == [2]
+
+
 async def test_one_who_does_not_read_is_ended_and_the_others_are_told(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.jobs import GRACE, HEARTBEAT, LEASE, OUTAGE_PAUSE, POLL
+from application.jobs import GRACE, HEARTBEAT, LEASE, OUTAGE_PAUSE, POLL, SCHEDULED_ANEW
 from application.ports.jobs import NewJob, PermanentFailure
 from domain.errors import Unavailable
 from tests.unit.workbench import Bench, Doing, works
@@ -169,6 +169,15 @@ class TestSchedules:
             await asyncio.sleep(10 * HOUR.total_seconds())
         assert doing.most_at_once == 1
         assert len(doing.jobs) == 10
+
+    async def test_it_comes_back_if_somebody_takes_it_out(self, bench: Bench) -> None:
+        doing = works(bench, Doing(), "swept")
+        bench.schedules["swept"] = HOUR
+        async with bench.working():
+            await bench.until_concluded()
+            await bench.queue.cancel((await bench.only_job()).id)
+            await bench.until_concluded(2)
+        assert doing.pauses[0] <= (SCHEDULED_ANEW + POLL).total_seconds()
 
     async def test_it_survives_the_workers(self, bench: Bench) -> None:
         doing = works(bench, Doing(), "swept")

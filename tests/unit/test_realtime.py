@@ -43,6 +43,17 @@ async def test_the_end_of_the_token_ends_the_connection(world: World) -> None:
         assert stays.connection.outbox.ending is Ending.NOT_ALLOWED
 
 
+async def test_tokens_end_while_the_database_gives_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        line = service.process().connect(ada, ends_in=60)
+        monkeypatch.setattr(world.store, "live_sessions", lambda _: asyncio.Event().wait())
+        await asyncio.sleep(PROMISED)
+        world.clock.advance(timedelta(seconds=60))
+        await asyncio.sleep(PROMISED)
+        assert line.connection.outbox.ending is Ending.NOT_ALLOWED
+
+
 @pytest.mark.parametrize("what", ["revoked", "deactivated", "deleted"])
 async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: World, what: str) -> None:
     ada, grace = await world.has(), await world.has("grace@example.org")
