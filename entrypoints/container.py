@@ -15,7 +15,6 @@ from dependency_injector.providers import Dependency, Dict, Object, Provider, Si
 from adapters.clock import SystemClock
 from adapters.images.pillow import PillowImages
 from adapters.persistence.jobs import SqlJobQueue
-from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
@@ -274,4 +273,3 @@ class Container(DeclarativeContainer):
     checks = Singleton(checks_of, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(all_checks, checks, settings, database, bare_mailer, partner))
-    schema_head = Singleton(head)

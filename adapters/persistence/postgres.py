@@ -249,10 +249,13 @@ class PostgresDatabase:
 
     async def schema_revision(self) -> str | None:
         with _translated():
+            connection = await self._acquire()
             try:
-                revision: str | None = await self._pool.fetchval(
+                revision: str | None = await connection.fetchval(
                     "SELECT version_num FROM alembic_version", timeout=WAIT
                 )
             except asyncpg.UndefinedTableError:
                 return None
+            finally:
+                await self._release(connection)
             return revision
