@@ -1,4 +1,4 @@
-"""Every setting there is. The only place that reads the environment."""
+"""Every setting there is. The only place that reads one from the environment."""
 
 import json
 import re
