@@ -6,14 +6,14 @@ from functools import partial
 
 from adapters.limits.throttle import MovingWindowThrottle
 from adapters.persistence.database import Database
-from adapters.persistence.migrations import head
+from adapters.persistence.migrations import head, is_newer, is_older
 from application.ports.jobs import JobQueue
 from application.ports.mail import Mailer
 from application.ports.partner import Partner
 from application.ports.storage import BlobStore, StorageFull
 from domain.errors import Unavailable
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
-from entrypoints.health import Check, NotReady, Pending
+from entrypoints.health import Check, Note, NotReady
 from entrypoints.settings import Settings
 
 
@@ -25,7 +25,7 @@ def checks_of(
             revision = await database.schema_revision()
         except Unavailable as error:
             raise NotReady(_database_away(settings, error)) from error
-        if revision != head():
+        if is_older(revision):  # a newer one leaves what this version knows
             raise NotReady(f"the schema is at {revision or 'nothing'}, not at {head()}: run portico migrate")
 
     async def queue_answers() -> None:
@@ -79,24 +79,27 @@ async def _partner_answers(partner: Partner) -> None:
 def all_checks(
     checks: Mapping[str, Check], settings: Settings, database: Database, mailer: Mailer, partner: Partner
 ) -> Mapping[str, Check]:
-    """As they are asked by hand, before anything runs: a schema that will be brought up to date is nothing wrong.
+    """As they are asked by hand, before anything runs: a schema that will be brought up to date, or that a newer
+    version has brought further, is nothing wrong.
 
     With the mail server and the partner, without which most of Portico works.
     """
 
-    async def unless_pending(check: Check) -> None:
-        with suppress(Unavailable):
-            if (await database.schema_revision() or "") < head():
-                raise Pending("the schema is brought up to date when portico serve starts")
-        await check()
+    async def with_a_note(part: str) -> None:
+        with suppress(Unavailable):  # else the check itself says so
+            revision = await database.schema_revision()
+            if is_older(revision) and settings.migrates_itself:
+                raise Note("the schema is brought up to date when portico serve starts")
+            if is_newer(revision) and part == "database":
+                raise Note(f"the schema is of a newer version: {revision}, where this one knows {head()}")
+        await checks[part]()
 
-    if settings.migrates_itself:
-        checks = {**checks, **{part: partial(unless_pending, checks[part]) for part in ("database", "jobs")}}
+    asked: Mapping[str, Check] = {**checks, **{part: partial(with_a_note, part) for part in ("database", "jobs")}}
     if settings.external_api_url is not None:
-        checks = {**checks, "partner": partial(_partner_answers, partner)}
+        asked = {**asked, "partner": partial(_partner_answers, partner)}
     if settings.mail_backend != "smtp":
-        return checks
+        return asked
     from adapters.mail.smtp import SmtpMailer
 
     assert isinstance(mailer, SmtpMailer)
-    return {**checks, "mail": mailer.greet}
+    return {**asked, "mail": mailer.greet}

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from shutil import get_terminal_size
 from typing import Any
 
+from adapters.persistence.migrations import MigrationFailed
 from domain.errors import Unavailable
 from entrypoints.settings import Settings, WrongSettings, read_settings
 
@@ -29,6 +30,9 @@ def main() -> int:
     except WrongSettings as wrong:
         print(wrong, file=sys.stderr)
         return WRONG_SETTINGS
+    except MigrationFailed as failed:
+        print(failed, file=sys.stderr)
+        return FAILED
     except Unavailable:
         print("The database can't be used now; portico check says why.", file=sys.stderr)
         return FAILED
@@ -114,12 +118,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     from adapters.persistence.migrate import migrate
 
-    try:
-        migrate(settings.database)
-    except Exception as error:  # whatever it is, the operator wants one line
-        said = str(error).partition("\n")[0]  # SQLAlchemy goes on with the statement and its values
-        print(f"the database could not be brought up to date: {type(error).__name__}: {said}", file=sys.stderr)
-        return FAILED
+    migrate(settings.database)
     print("The database is up to date.")
     return 0
 
@@ -146,6 +145,8 @@ def _create_superuser(settings: Settings, arguments: argparse.Namespace) -> int:
         password = None if text is None else Password.chosen(text)
         migrate_if_wanted(container)
         user = _run(container, lambda: container.create_superuser()(email=email, password=password))
+    except Unavailable:
+        raise
     except (ValueError, Refusal) as error:
         print(error, file=sys.stderr)
         return FAILED

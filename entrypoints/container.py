@@ -15,7 +15,6 @@ from dependency_injector.providers import Dependency, Dict, Object, Provider, Si
 from adapters.clock import SystemClock
 from adapters.images.pillow import PillowImages
 from adapters.persistence.jobs import SqlJobQueue
-from adapters.persistence.migrations import head
 from adapters.persistence.work import SqlReads, begin
 from adapters.security.bcrypt_hasher import BcryptHasher
 from adapters.security.breached import BreachedPasswordList
@@ -52,7 +51,7 @@ from application.realtime import OpenConnection, Realtime
 from entrypoints import parts
 from entrypoints.checks import all_checks, checks_of
 from entrypoints.health import Readiness
-from entrypoints.metrics import Metrics
+from entrypoints.metrics import CountedMailer, Metrics
 from entrypoints.settings import Settings
 from entrypoints.shown import Shown
 from entrypoints.words import ClientWords
@@ -110,6 +109,8 @@ class Container(DeclarativeContainer):
     """Every part, built once, at its first use. Two containers share nothing."""
 
     settings = Dependency(instance_of=Settings)
+    metrics_folder: Object[str | None] = Object(None)
+    """Where the processes of one server keep their figures together."""
 
     # The parts that plug into the ports
     tracing = Singleton(_tracing, settings)
@@ -131,12 +132,12 @@ class Container(DeclarativeContainer):
     hasher = Singleton(_traced, tracing, "hasher", Singleton(BcryptHasher, settings.provided.bcrypt_rounds))
     breached = Singleton(BreachedPasswordList)
     partner = Singleton(_traced, tracing, "partner", Singleton(parts.partner, settings))
-    blobs = Singleton(parts.blobs, settings)
+    blobs = Singleton(_traced, tracing, "blobs", Singleton(parts.blobs, settings))
     pictures = Singleton(PillowImages)
     throttle = Singleton(_traced, tracing, "throttle", Singleton(parts.throttle, settings, secret_key))
     bare_mailer = Singleton(parts.mailer, settings)
-    mailer = Singleton(_traced, tracing, "mailer", bare_mailer)
-    metrics = Singleton(Metrics)
+    metrics = Singleton(Metrics, metrics_folder)
+    mailer = Singleton(_traced, tracing, "mailer", Singleton(CountedMailer, bare_mailer, metrics))
 
     # Sessions
     session_lifetime = Singleton(_session_lifetime, settings)
@@ -274,4 +275,3 @@ class Container(DeclarativeContainer):
     checks = Singleton(checks_of, settings, database, blobs, job_queue, throttle)
     readiness = Singleton(Readiness, checks)
     full_check = Singleton(Readiness, Singleton(all_checks, checks, settings, database, bare_mailer, partner))
-    schema_head = Singleton(head)

@@ -22,8 +22,8 @@ class NotReady(Exception):
     """What is wrong with a part, and what would be right."""
 
 
-class Pending(Exception):
-    """What is not there yet, and who brings it about: nothing is wrong with that."""
+class Note(Exception):
+    """What is to be known of a part with which nothing is wrong."""
 
 
 def is_ok(result: str) -> bool:
@@ -49,7 +49,7 @@ async def _result(check: Check) -> str:
             await check()
     except TimeoutError:
         return f"no answer within {TIMEOUT:g} s"
-    except Pending as note:
+    except Note as note:
         return f"{OK} ({note})"
     except (NotReady, Refusal, MailUndelivered, MailRejected) as error:
         return str(error)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from adapters.persistence.migrations import is_older
 from entrypoints.container import Container
 
 QUIET_SECONDS = 1.0
@@ -15,9 +16,12 @@ LAST_WORDS = 2.0
 
 
 def migrate_if_wanted(container: Container) -> None:
-    """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't."""
+    """Bring the database up to date if `AUTO_MIGRATE` says so and it isn't. One of a newer version stays what it is.
+
+    Raises `Unavailable` or `MigrationFailed`.
+    """
     settings = container.settings()
-    if settings.migrates_itself and asyncio.run(_revision(container)) != container.schema_head():
+    if settings.migrates_itself and is_older(asyncio.run(_revision(container))):
         from adapters.persistence.migrate import migrate  # loads Alembic, which most starts don't need
 
         migrate(settings.database)

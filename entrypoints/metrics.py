@@ -1,7 +1,7 @@
 """What Prometheus is told. Each app has a registry of its own."""
 
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -15,24 +15,27 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from application.ports.jobs import QueueFigures
+from application.ports.mail import Mail, Mailer
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds."""
 
-MAIL_OUTCOMES: Final = {"done": "sent", "retried": "retried", "dead": "dead"}
+UNSENT: Final = frozenset({"retried", "dead"})
+"""Outcomes of a job that was to send a mail; one that is done may have found nobody to send it to."""
 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each series, which nobody reads
 
 
 class Metrics:
-    """Counts requests and jobs.
+    """Counts requests, jobs and mails.
 
-    Where `PROMETHEUS_MULTIPROC_DIR` is set, as `portico serve` does for several processes, the figures of all of them
-    are given together.
+    The processes of one server write their figures into `folder`, which `PROMETHEUS_MULTIPROC_DIR` names for them, and
+    each gives those of all together. A process that serves alone has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | None = None) -> None:
+        self._folder = folder
         self._registry = registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter("portico_http_requests", "Requests answered.", labels, registry=registry)
@@ -71,11 +74,18 @@ class Metrics:
 
     def worked(self, kind: str, outcome: str) -> None:
         self._jobs.labels(kind, outcome).inc()
-        if kind.startswith("mail_") and outcome in MAIL_OUTCOMES:
-            self._mails.labels(MAIL_OUTCOMES[outcome]).inc()
+        if kind.startswith("mail_") and outcome in UNSENT:
+            self._mails.labels(outcome).inc()
+
+    def sent(self) -> None:
+        """A mail was handed over."""
+        self._mails.labels("sent").inc()
 
     def exposition(self, queue: QueueFigures | None, connections: Mapping[str, int]) -> bytes:
-        """Everything, in Prometheus' text format. Without figures of the queue, those of before stay."""
+        """Everything, in Prometheus' text format. Without figures of the queue, those of before stay.
+
+        Where there are several processes this reads the files of all of them: not in the event loop.
+        """
         if queue is not None:
             self._depth.set(queue.depth)
             self._age.set(queue.age_seconds)
@@ -84,8 +94,20 @@ class Metrics:
             self._dead.set(queue.dead)
         for state, count in connections.items():
             self._connections.labels(state).set(count)
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if self._folder is None:
             return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(together, self._folder)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+@dataclass(frozen=True)
+class CountedMailer:
+    """Counts what the mailer has handed over."""
+
+    mailer: Mailer
+    metrics: Metrics
+
+    async def send(self, mail: Mail) -> None:
+        await self.mailer.send(mail)
+        self.metrics.sent()

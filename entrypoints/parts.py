@@ -2,7 +2,6 @@
 
 import hmac
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 from adapters.clock import SystemClock
@@ -25,8 +24,9 @@ AUDIENCE: Final = "portico"
 def database(settings: Settings) -> Database:
     if settings.uses_sqlite:
         from adapters.persistence.sqlite import SqliteDatabase
+        from adapters.persistence.sqlite_file import path_of
 
-        return SqliteDatabase(Path(settings.database.removeprefix("sqlite:///")))
+        return SqliteDatabase(path_of(settings.database))
     from adapters.persistence.postgres import PostgresDatabase
 
     return PostgresDatabase(settings.database)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.container import Container
-from entrypoints.http.app import app_of, create_app
+from entrypoints.http.app import app_of
 from entrypoints.http.connection import Connection
 from entrypoints.http.upgrades import LARGEST_MESSAGE
 from entrypoints.lifecycle import migrate_if_wanted
@@ -26,6 +26,9 @@ GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps its connections, so that it is the proxy that closes them."""
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""How `serve` tells its processes, and Prometheus' client in them, where to keep their figures."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ def serve(container: Container, *, host: str, port: int, workers: int) -> None:
         return
     gc.enable()
     log.info("several processes serve: the background work, mail too, is done by portico worker")
-    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="portico-metrics-")
+    folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="portico-metrics-")
     try:
         _run("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
     finally:
@@ -53,7 +56,7 @@ def app_of_process() -> FastAPI:
     """The app of one process among several."""
     settings = read_settings()
     configure_logs(settings.log_format, settings.log_level)
-    app = create_app(settings)
+    app = app_of(Container(settings=settings, metrics_folder=os.environ[METRICS_FOLDER]), with_worker=False)
     _look_for_garbage()
     return app
 

@@ -1,93 +1,34 @@
-"""Every setting there is. The only place that reads the environment."""
+"""Every setting there is. The only place that reads one from the environment."""
 
 import json
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from entrypoints import VERSION
+from entrypoints import VERSION, addresses
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def _names_a_place(address: str) -> bool:
-    """Whether an address has a host, and a port that can be one if it has a port."""
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _web_address(text: str) -> str:
-    if not text.startswith(("http://", "https://")) or text.partition("://")[2].strip("/") == "":
-        raise ValueError("must be an address that starts with http:// or https://")
-    if re.search(r"[\s?#]", text):
-        raise ValueError("must be an address without spaces, ? and #: paths are added to it")
-    if not _names_a_place(text):
-        raise ValueError("must name a host, and a port from 1 to 65535 if any")
-    return text.rstrip("/")
-
-
-def _origin(text: str) -> str:
-    if text == "*":
-        return text
-    origin = _web_address(text)
-    if "/" in origin.partition("://")[2]:
-        raise ValueError("must be an origin such as https://app.example.com, without a path, or *")
-    return origin.lower()
-
-
-def _proxy(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError:
-        raise ValueError("must be addresses or networks, such as 10.0.0.7 or 10.0.0.0/8") from None
-    return text
-
-
-def _api_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
-        raise ValueError("must start with a slash and not end with one, such as /api/v1")
-    return text
-
-
-def _database_url(text: str) -> str:
-    text = text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text
-    if text.startswith("postgresql://"):
-        if not _names_a_database(text):
-            raise ValueError(
-                "must look like postgresql://user:password@host:5432/database, "
-                "with % and two hex digits for special characters in the password"
-            )
-        return text
-    if not text.startswith("sqlite:///"):
-        raise ValueError("must start with postgresql:// or sqlite:///")
-    if not text.removeprefix("sqlite:///").strip("/"):
-        raise ValueError("must name a file, such as sqlite:////var/lib/portico/portico.db")
-    return text
-
-
-def _names_a_database(url: str) -> bool:
-    """Whether the URL is one of libpq's, with a database: hosts may be several, or a folder that the query names."""
-    found = re.fullmatch(r"postgresql://(?:[^\s/?#@]*@)?([^\s/?#@]*)(/[^\s/?#]+)?(?:\?([^\s#]*))?", url)
-    if found is None:
-        return False
-    hosts, name, query = found.groups()
-    ports = [re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::(\d+))?", host) for host in hosts.split(",")]
-    fits = all(host and (host[1] is None or 0 < int(host[1]) <= 65535) for host in ports)
-    return fits and (name is not None or bool({"dbname", "database"} & parse_qs(query or "").keys()))
-
-
 def _bucket(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", text):
         raise ValueError("must be the name of a bucket, such as portico-files")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,100}", text):
+        raise ValueError("must be 1 to 100 characters in one line, without control characters")
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ValueError("must be the name of a region, such as eu-central-1: letters, digits and hyphens")
     return text
 
 
@@ -109,10 +50,10 @@ def _list(value: object) -> object:
 AS_JSON = (NoDecode, BeforeValidator(_list))
 """How a list is read, so that one that isn't JSON is a mistake like any other."""
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
-Origin = Annotated[str, AfterValidator(_origin)]
-Proxy = Annotated[str, AfterValidator(_proxy)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Origin = Annotated[str, AfterValidator(addresses.origin)]
+Proxy = Annotated[str, AfterValidator(addresses.proxy)]
+WebAddress = Annotated[str, AfterValidator(addresses.web_address)]
+Name = Annotated[str, AfterValidator(_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -127,9 +68,9 @@ class Settings(BaseSettings):
     environment: Literal["development", "test", "production"] = "development"
     project_name: Name = "Portico"
     version: str = VERSION
-    api_v1_str: Annotated[str, AfterValidator(_api_path)] = "/api/v1"
+    api_v1_str: Annotated[str, AfterValidator(addresses.api_path)] = "/api/v1"
     data_dir: Path = Path("./var")
-    database_url: Annotated[str, AfterValidator(_database_url)] | None = None
+    database_url: Annotated[str, AfterValidator(addresses.database_url)] | None = None
     auto_migrate: bool | None = None
 
     secret_key: Secret | None = None
@@ -145,7 +86,7 @@ class Settings(BaseSettings):
     registration_open: bool = True
     rate_limits_enabled: bool = True
     trusted_proxies: Annotated[list[Proxy], *AS_JSON] = []
-    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://")] | None = None
+    redis_url: Annotated[str, AfterValidator(addresses.redis_url)] | None = None
 
     mail_backend: Literal["console", "file", "smtp"] = "console"
     smtp_host: str = "localhost"
@@ -162,7 +103,7 @@ class Settings(BaseSettings):
     storage_backend: Literal["local", "s3"] = "local"
     s3_endpoint_url: WebAddress | None = None
     s3_bucket: Annotated[str, AfterValidator(_bucket)] | None = None
-    s3_region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    s3_region: Annotated[str, AfterValidator(_region)] = "us-east-1"
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
 

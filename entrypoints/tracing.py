@@ -1,7 +1,9 @@
-"""Traces, by OpenTelemetry: each request is a span, each job, and each call of a port. Loaded only where one is wanted.
+"""Traces, by OpenTelemetry: each request is a span, each job, and each call of a port that is waited for. Loaded only
+where one is wanted.
 
-The ports are where Portico meets the outside, so one rule covers every database, mail server and partner. A span says
-what was called and how long it took, never with which values.
+The ports are where Portico meets the outside, so one rule covers every database, mail server, bucket and partner. No
+spans are: the job queue, which every worker asks again and again, the broadcasts, the work on images, and the bytes of
+a blob on their way out. A span says what was called and how long it took, never with which values.
 """
 
 import asyncio

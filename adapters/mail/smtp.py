@@ -46,9 +46,9 @@ class SmtpMailer:
 
         The texts say what the server's codes were, but repeat nothing that it said: it may quote the message.
         """
+        message = await asyncio.to_thread(self._written, mail)
         import aiosmtplib
 
-        message = await asyncio.to_thread(self.writer.write, mail)
         client = self._client()
         failure: MailRejected | MailUndelivered
         try:
@@ -63,6 +63,12 @@ class SmtpMailer:
         finally:
             client.close()
         raise failure
+
+    def _written(self, mail: Mail) -> EmailMessage:
+        """Loads what sends it, too: that takes a while, and this runs in a thread."""
+        import aiosmtplib  # noqa: F401
+
+        return self.writer.write(mail)
 
     async def greet(self) -> None:
         """Connect and sign in as for a mail, and part. Raises `MailUndelivered` or `MailRejected`."""

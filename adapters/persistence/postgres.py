@@ -119,6 +119,7 @@ class PostgresDatabase:
         self._prepared = PreparedStatements(DIALECT)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._listener: asyncio.Task[None] | None = None
+        self._hears = True
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -219,10 +220,14 @@ class PostgresDatabase:
         news.clear()
 
     async def _listen(self) -> None:
-        """Listen on a connection of its own, and again whenever it is lost."""
+        """Listen on a connection of its own, and again whenever it is lost, which is logged once."""
         while True:
-            with suppress(Unavailable, asyncpg.PostgresError), _translated():
+            try:
                 await self._listen_once()
+            except (*OUTAGES, asyncpg.PostgresError) as error:
+                if self._hears:
+                    log.warning("news of jobs can't be heard: %s; trying again until they can", type(error).__name__)
+                self._hears = False
             await asyncio.sleep(RECONNECT_PAUSE)
 
     async def _listen_once(self) -> None:
@@ -231,6 +236,9 @@ class PostgresDatabase:
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(JOBS, self._told)
+            if not self._hears:
+                log.info("news of jobs are heard again")
+            self._hears = True
             self._news[JOBS].set()  # there may have been some while nobody listened
             while True:
                 with suppress(TimeoutError):
@@ -249,10 +257,13 @@ class PostgresDatabase:
 
     async def schema_revision(self) -> str | None:
         with _translated():
+            connection = await self._acquire()
             try:
-                revision: str | None = await self._pool.fetchval(
+                revision: str | None = await connection.fetchval(
                     "SELECT version_num FROM alembic_version", timeout=WAIT
                 )
             except asyncpg.UndefinedTableError:
                 return None
+            finally:
+                await self._release(connection)
             return revision

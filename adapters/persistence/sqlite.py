@@ -7,11 +7,8 @@ nobody fights for the lock; writers of other processes wait for it in SQLite's o
 import asyncio
 import logging
 import sqlite3
-import threading
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -20,43 +17,16 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from adapters.persistence.database import WAIT, NotUnique
+from adapters.persistence.sqlite_threads import Threads
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 
 READERS: Final = 4
-WAL_PAUSE: Final = 0.01
 DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection as Portico uses it. FULL, since NORMAL may lose acknowledged commits when the power fails."""
-    connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
-    try:
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Several processes may open a new file at once; SQLite doesn't wait for the lock that the switch takes."""
-    deadline = time.monotonic() + WAIT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(WAL_PAUSE)
-        else:
-            return
 
 
 @contextmanager
@@ -67,45 +37,18 @@ def _translated() -> Iterator[None]:
         if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
             raise NotUnique from error
         raise
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR and not str(error).startswith("no such table"):
-            raise  # a statement that is wrong, not a database that is away, or not migrated yet
+    except (sqlite3.DatabaseError, OSError) as error:
+        if _is_of_a_statement(error):
+            raise
         log.warning("the database can't be used: %s", error)
         raise Unavailable from error
 
 
-class _Worker:
-    """Threads that each hold one connection."""
-
-    def __init__(self, path: Path, threads: int, name: str) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self.busy = 0
-
-    @property
-    def opened(self) -> int:
-        return len(self._connections)
-
-    def _call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self._path)
-            self._connections.append(connection)
-        return function(connection)
-
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        self.busy += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, function)
-        finally:
-            self.busy -= 1
-
-    def close(self) -> None:
-        self._threads.shutdown()
-        for connection in self._connections:
-            connection.close()
+def _is_of_a_statement(error: Exception) -> bool:
+    """Whether a statement of ours is wrong, and not a database away, damaged, or not migrated yet."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_ERROR and not str(error).startswith("no such table")
+    return isinstance(error, sqlite3.DatabaseError) and type(error) is not sqlite3.DatabaseError
 
 
 def _fetch(prepared: Prepared, values: Mapping[str, Any]) -> Callable[[sqlite3.Connection], Sequence[Row]]:
@@ -195,11 +138,13 @@ class SqliteDatabase:
         self.prepared = PreparedStatements(DIALECT)
         self._turn = asyncio.Lock()
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._readers, self.writer = self._threads()
+
+    def _threads(self) -> tuple[Threads, Threads]:
+        return Threads(self._path, READERS, "sqlite-reader"), Threads(self._path, 1, "sqlite-writer")
 
     async def open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._readers = _Worker(self._path, READERS, "sqlite-reader")
-        self.writer = _Worker(self._path, 1, "sqlite-writer")
+        self._readers, self.writer = self._threads()  # it may have been closed before
 
     async def close(self) -> None:
         await asyncio.to_thread(self._readers.close)
@@ -261,7 +206,7 @@ class SqliteDatabase:
     async def _to_the_end(self, step: Callable[[sqlite3.Connection], None]) -> None:
         """Take a step of the transaction to its end, even if whoever waits for it goes away."""
         with _translated():
-            await to_the_end(self.writer.run(step))
+            await to_the_end(self.writer.run(step, patiently=True))
 
     def signal(self, channel: str) -> None:
         self._news[channel].set()
@@ -274,7 +219,7 @@ class SqliteDatabase:
         news.clear()
 
     def connections(self) -> Mapping[str, int]:
-        used = min(self._readers.busy, READERS) + min(self.writer.busy, 1)
+        used = self._readers.busy + self.writer.busy
         return {"used": used, "idle": max(0, self._readers.opened + self.writer.opened - used)}
 
     async def schema_revision(self) -> str | None:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
+from application.ports.realtime import Listener
+
 MOST_WAITING: Final = 10_000
 """Messages. While the link is away for long, the oldest are given up."""
 AT_ONCE: Final = 64
@@ -79,11 +81,34 @@ class Outgoing:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
+                if pause != PAUSE:
+                    log.info("the other processes are told again")
                 pause = PAUSE
                 sent = batch[-1][0]
                 while self._waiting and self._waiting[0][0] <= sent:
                     self._waiting.popleft()
             self._idle.set()
+
+
+class Link:
+    """Whether the others can be heard. The listener and the log are told when that ends and when it begins again, once
+    each, however often it is tried meanwhile."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._is_lost = False
+
+    def stands(self) -> None:
+        if self._is_lost:
+            log.info("the other processes are heard again")
+        self._is_lost = False
+        self._listener.linked()
+
+    def is_lost(self, error: Exception) -> None:
+        if not self._is_lost:
+            self._listener.cut_off()
+            log.warning("the other processes can't be heard: %s; trying again until they can", type(error).__name__)
+        self._is_lost = True
 
 
 class Senders:

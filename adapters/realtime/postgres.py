@@ -5,14 +5,13 @@ transaction, so that they arrive together.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
 
-from adapters.realtime.outgoing import Numbered, Outgoing, Senders
+from adapters.realtime.outgoing import Link, Numbered, Outgoing, Senders
 from application.ports.realtime import Listener
 
 CHANNEL: Final = "portico_realtime"
@@ -24,8 +23,6 @@ TIMEOUT: Final = 10.0
 LONGEST_PAUSE: Final = 1.0
 NOTIFY: Final = "SELECT pg_notify($1, piece) FROM unnest($2::text[]) AS piece"
 LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
-log = logging.getLogger(__name__)
 
 
 class PostgresBroadcaster:
@@ -43,12 +40,12 @@ class PostgresBroadcaster:
         self._outgoing.put(message)
 
     async def listen(self, listener: Listener) -> None:
+        link = Link(listener)
         while True:
             try:
-                await self._listen_once(listener)
+                await self._listen_once(listener, link)
             except LOST as error:
-                listener.cut_off()
-                log.warning("the other processes can't be heard: %s; trying again", type(error).__name__)
+                link.is_lost(error)
                 await asyncio.sleep(LONGEST_PAUSE)
 
     async def close(self) -> None:
@@ -56,7 +53,7 @@ class PostgresBroadcaster:
         if self._connection is not None:
             self._connection.terminate()
 
-    async def _listen_once(self, listener: Listener) -> None:
+    async def _listen_once(self, listener: Listener, link: Link) -> None:
         connection = await asyncpg.connect(self._url, timeout=TIMEOUT, command_timeout=TIMEOUT)
         lost = asyncio.Event()
 
@@ -69,7 +66,7 @@ class PostgresBroadcaster:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, told)
             self._pieces.clear()
-            listener.linked()
+            link.stands()
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(KEEP_ALIVE):

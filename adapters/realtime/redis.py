@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.realtime.outgoing import PAUSE, Numbered, Outgoing, Senders, end_if_cancelled
+from adapters.realtime.outgoing import PAUSE, Link, Numbered, Outgoing, Senders, end_if_cancelled
 from application.ports.realtime import Listener
 
 if TYPE_CHECKING:
@@ -41,20 +41,20 @@ class RedisBroadcaster:
         self._outgoing.put(message)
 
     async def listen(self, listener: Listener) -> None:
+        link = Link(listener)
         position: str | None = None
         while True:
             try:
                 last = await self._last_id()
                 if position is None or _is_before(last, position):  # it was begun anew
                     position = last if position is None else "0-0"
-                listener.linked()
+                link.stands()
                 while True:
                     position = await self._hear(listener, position)
                     end_if_cancelled()
             except self._lost as error:
                 end_if_cancelled()
-                listener.cut_off()
-                log.warning("the other processes can't be heard: %s; trying again", type(error).__name__)
+                link.is_lost(error)
                 await asyncio.sleep(PAUSE)
 
     async def close(self) -> None:

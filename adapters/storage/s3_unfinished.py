@@ -10,20 +10,35 @@ from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 from xml.etree import ElementTree
 
 from adapters.storage.names import made_at
 from domain.errors import Unavailable
 
-TIMEOUT: Final = 30.0
-"""Seconds for a request."""
+WAIT: Final = 60.0
+"""Seconds for a request. One that takes longer is given up; its thread may go on until the service says nothing."""
+SILENCE: Final = 30.0
+"""Seconds for each step of one: until the connection stands, and until the next bytes come."""
+LARGEST_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes: a page of 1,000 uploads has less than a tenth of it."""
 MOST_PAGES: Final = 100
 """Pages of 1,000 uploads that are looked through at once; the next sweep finds the rest."""
 NOTHING: Final = sha256(b"").hexdigest()
 UNRESERVED: Final = "-_.~"
 
 log = logging.getLogger(__name__)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """An answer that leads elsewhere is an error: what signs a request is for this service alone."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        return None
+
+
+OPENER: Final = build_opener(_NoRedirects())
+"""Goes through the proxy that the environment names, if it names one, as obstore does."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +59,14 @@ class UnfinishedUploads:
         aborted = 0
         markers: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            listing = await asyncio.to_thread(self._ask, "GET", "", {"uploads": "", "prefix": prefix, **markers})
+            listing = await self._asked("GET", "", {"uploads": "", "prefix": prefix, **markers})
             if listing is None:
                 break
             for upload in listing.iterfind("{*}Upload"):
                 name = _text(upload, "Key")
                 made = made_at(name.removeprefix(prefix))
                 if made is not None and made < before:
-                    await asyncio.to_thread(self._ask, "DELETE", f"/{name}", {"uploadId": _text(upload, "UploadId")})
+                    await self._asked("DELETE", f"/{name}", {"uploadId": _text(upload, "UploadId")})
                     aborted += 1
             if _text(listing, "IsTruncated") != "true":
                 break
@@ -61,11 +76,19 @@ class UnfinishedUploads:
             }
         return aborted
 
+    async def _asked(self, method: str, path: str, query: dict[str, str]) -> ElementTree.Element | None:
+        try:
+            async with asyncio.timeout(WAIT):
+                return await asyncio.to_thread(self._ask, method, path, query)
+        except TimeoutError as error:
+            log.warning("unfinished uploads can't be looked for: no answer within %g s", WAIT)
+            raise Unavailable from error
+
     def _ask(self, method: str, path: str, query: dict[str, str]) -> ElementTree.Element | None:
         """What the service answers; None if that is nothing, or that there is no such thing."""
         try:
-            with urlopen(self._signed(method, path, query, datetime.now(UTC)), timeout=TIMEOUT) as response:  # noqa: S310 - the settings allow http and https only
-                body = response.read()
+            with OPENER.open(self._signed(method, path, query, datetime.now(UTC)), timeout=SILENCE) as response:
+                body = response.read(LARGEST_ANSWER)  # one that is cut off there is no XML
                 return ElementTree.fromstring(body) if body else None  # noqa: S314 - what keeps our files may be believed
         except HTTPError as error:
             with error:
@@ -96,7 +119,7 @@ class UnfinishedUploads:
             f"AWS4-HMAC-SHA256 Credential={self.access_key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
         )
         url = f"{endpoint.scheme}://{endpoint.netloc}{path}?{arguments}"
-        return Request(url, headers=headers, method=method)  # noqa: S310 - as above
+        return Request(url, headers=headers, method=method)  # noqa: S310 - the settings allow http and https only
 
 
 def _text(element: ElementTree.Element, name: str) -> str:

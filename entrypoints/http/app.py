@@ -105,6 +105,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         telemetry=_telemetry(container.tracing()),
     )
     app.state.container = container
+    app.state.asyncapi = None  # made when it is first asked for
     app.state.methods = _methods(*AT_ROOT, *IN_API)
     for router in AT_ROOT:
         app.include_router(router)

@@ -1,6 +1,7 @@
 """Every error's body, in one shape, or as RFC 9457 for those who ask for it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -125,7 +126,7 @@ def error_response(
     more: dict[str, Any] = {"errors": [error.model_dump() for error in errors]} if errors else {}
     if upstream_status is not None:
         more["upstream_status"] = upstream_status
-    if PROBLEM in request.headers.get("accept", ""):
+    if _wants_problem(",".join(request.headers.getlist("accept"))):
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": PHRASES.get(status) or HTTPStatus(status).phrase,
@@ -140,6 +141,15 @@ def error_response(
         media_type = "application/json"
     body |= {"request_id": request_id.get(), **more}
     return Response(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status, headers, media_type)
+
+
+def _wants_problem(accept: str) -> bool:
+    """Whether this list of media types names that of problem documents, and not as one to be spared (`q=0`)."""
+    for listed in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in listed.split(";"))
+        if name == PROBLEM:
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -74,7 +74,8 @@ async def get_metrics(request: Request) -> Response:
             figures = await container.job_queue().figures()
     except (Unavailable, TimeoutError):
         figures = None
-    exposition = container.metrics().exposition(figures, container.database().connections())
+    connections = container.database().connections()
+    exposition = await asyncio.to_thread(container.metrics().exposition, figures, connections)
     return Response(exposition, media_type=METRICS_TYPE)
 
 

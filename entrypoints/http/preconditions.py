@@ -15,7 +15,7 @@ def entity_tag(version: int) -> str:
 
 
 def entity_tags(value: str, *, weak: bool) -> frozenset[str]:
-    """What the tags in the list say; those that are weak only if they count. None if it is no list."""
+    """What the tags in the list say; those that are weak only if they count. An empty set if it is no list."""
     if not LIST.fullmatch(value):
         return frozenset()
     return frozenset(tag for mark, tag in TAG.findall(value) if weak or not mark)

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
@@ -40,8 +40,11 @@ def websocket_connection(**options: Any) -> Any:
 
 
 @router.get("/asyncapi.json", include_in_schema=False)
-async def asyncapi(request: Request) -> JSONResponse:
-    """The AsyncAPI document of the WebSockets."""
-    from entrypoints.http.asyncapi import document_of
+async def asyncapi(request: Request) -> Response:
+    """The AsyncAPI document of the WebSockets, made once."""
+    state = request.app.state
+    if state.asyncapi is None:
+        from entrypoints.http.asyncapi import document_of
 
-    return JSONResponse(document_of(request.app.state.container.settings()))
+        state.asyncapi = JSONResponse(document_of(state.container.settings())).body
+    return Response(state.asyncapi, media_type="application/json")

@@ -22,7 +22,7 @@ import asyncpg
 from adapters.clock import SystemClock
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.migrate import migrate
-from adapters.persistence.sqlite import connect
+from adapters.persistence.sqlite_file import connect
 from adapters.persistence.work import begin
 from application.jobs import CONCURRENCY, Worker
 from application.ports.jobs import Job, NewJob

@@ -169,7 +169,11 @@ async def test_a_redis_that_hangs_is_left_and_heard_again(own_redis: RedisServer
     assert heard.messages == [f"{number}" for number in range(10)]
 
 
-async def test_the_link_to_a_postgres_that_crashed_comes_back(own_postgres: PostgresServer) -> None:
+async def test_the_link_to_a_postgres_that_crashed_comes_back(
+    own_postgres: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "adapters.realtime")
+    monkeypatch.setattr("adapters.realtime.postgres.LONGEST_PAUSE", 0)
     await asyncio.to_thread(own_postgres.create_database, "portico")
     url = own_postgres.url("portico")
     one, other = PostgresBroadcaster(url, "one"), PostgresBroadcaster(url, "other")
@@ -180,7 +184,13 @@ async def test_the_link_to_a_postgres_that_crashed_comes_back(own_postgres: Post
         await eventually(lambda: heard.links[-1])
         one.publish("again")
         await eventually(lambda: heard.messages)
+        assert heard.links == [True, False, True]
     assert heard.messages == ["again"]
+    said = [record.getMessage() for record in caplog.records if "heard" in record.getMessage()]
+    assert sorted(text.partition(":")[0] for text in said) == [
+        *["the other processes are heard again"] * 2,
+        *["the other processes can't be heard"] * 2,
+    ]
 
 
 async def test_while_the_link_is_away_what_waits_has_a_bound(tmp_path: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -18,8 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
-from adapters.persistence.migrate import MIGRATIONS, migrate, upgrade
-from adapters.persistence.migrations import head
+from adapters.persistence.migrate import LOCK, MIGRATIONS, migrate, upgrade
+from adapters.persistence.migrations import MigrationFailed, head
 from domain.errors import Unavailable
 from tests.contracts.stores import opened, store_on
 from tests.fakes import SettableClock
@@ -117,6 +118,72 @@ def test_a_migration_that_fails_leaves_nothing(empty_sqlite_url: str, monkeypatc
 
     with open_sqlite(empty_sqlite_url) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+def test_a_database_of_a_newer_version_is_refused_and_stays_what_it_is(database_url: str) -> None:
+    asyncio.run(stand_at("9999", database_url))
+
+    with pytest.raises(MigrationFailed, match=f"its schema is of a newer version .9999, where this one knows {head()}"):
+        migrate(database_url)
+
+    assert asyncio.run(drift_at(database_url)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("sqlite:///{folder}/a file", "DatabaseError: file is not a database"),
+        ("sqlite:///{folder}/a file/portico.db", "FileExistsError"),
+        ("postgresql://portico:hidden-password@/portico?host={folder}", "FileNotFoundError"),
+        ("postgresql://postgres@/missing?{query}", 'InvalidCatalogNameError: database "missing" does not exist'),
+    ],
+)
+def test_one_that_can_not_be_used_is_told_in_one_line(tmp_path: Path, postgres_url: str, url: str, why: str) -> None:
+    (tmp_path / "a file").write_text("this is no database, and longer than the header of one, " * 20)
+
+    with pytest.raises(MigrationFailed) as failed:
+        migrate(url.format(folder=tmp_path, query=postgres_url.partition("?")[2]))
+
+    assert str(failed.value).startswith(f"the database could not be brought up to date: {why}")
+    assert len(str(failed.value).splitlines()) == 1
+    assert "sqlalche.me" not in str(failed.value)
+    assert "hidden-password" not in str(failed.value)
+
+
+async def test_a_migration_that_never_ends_makes_the_others_give_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.persistence.migrate.LONGEST_WAIT", 1)
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        with pytest.raises(MigrationFailed, match="another process has kept a lock"):
+            await asyncio.to_thread(migrate, postgres_url)
+    finally:
+        await connection.close()
+
+    await asyncio.to_thread(migrate, postgres_url)
+
+
+def test_a_file_whose_name_holds_signs_of_urls_is_the_one_that_is_used(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/what?/100%25#1.db"
+
+    migrate(url)
+
+    assert (tmp_path / "what?" / "100%25#1.db").exists()
+
+
+async def stand_at(revision: str, url: str) -> None:
+    """Make the database one that another version has brought to this revision."""
+    if url.startswith("sqlite"):
+        with open_sqlite(url) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        return
+    postgres = await asyncpg.connect(url)
+    try:
+        await postgres.execute("UPDATE alembic_version SET version_num = $1", revision)
+    finally:
+        await postgres.close()
 
 
 def test_three_processes_that_migrate_at_once_all_succeed(empty_database_url: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -379,3 +380,25 @@ async def test_a_worker_does_not_wait_for_another_that_is_just_claiming(
         await connection.close()
 
     assert len(claimed) == 1
+
+
+async def test_who_can_not_hear_of_jobs_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.persistence.postgres.RECONNECT_PAUSE", 0)
+    tries = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tries.append(writer)
+        writer.close()
+
+    async with await asyncio.start_unix_server(hang_up, tmp_path / ".s.PGSQL.5432"):
+        database = PostgresDatabase(f"postgresql://postgres@/portico?host={tmp_path}")
+        await database.open()
+        await database.wait_for("a channel", timedelta())
+        await eventually(lambda: len(tries) >= 5)
+        await database.close()
+
+    said = [record.getMessage() for record in caplog.records if "news" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("news of jobs can't be heard: ")

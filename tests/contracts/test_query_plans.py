@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from adapters.persistence import blobs, files, postgres, sqlite, tasks, thumbnails
+from adapters.persistence import blobs, files, postgres, sqlite, sqlite_file, tasks, thumbnails
 from adapters.persistence.changes import AFTER, IN_CHANNEL, LAST, WITH_NEWS
 from adapters.persistence.items import page_statements
 from adapters.persistence.sessions import OF_USER
@@ -74,7 +74,7 @@ def values_for(key: str) -> dict[str, Any]:
 
 def plan_in_sqlite(path: Path, statement: Statement, key: str) -> str:
     prepared = prepare(statement, sqlite.DIALECT)
-    connection = sqlite.connect(path)
+    connection = sqlite_file.connect(path)
     try:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", prepared.bind(values_for(key))).fetchall()
     finally:

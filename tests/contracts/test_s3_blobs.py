@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 
-from adapters.storage import s3
+from adapters.storage import s3, s3_unfinished
 from adapters.storage.names import new_key
 from adapters.storage.s3 import PART, S3BlobStore
 from adapters.storage.s3_unfinished import UnfinishedUploads
@@ -156,6 +156,41 @@ async def test_a_sweep_needs_a_service_that_answers(rclone: S3Server) -> None:
                 await unfinished.abort("staging/", datetime.now(UTC))
     with pytest.raises(Unavailable):
         await wrong._unfinished.abort("staging/", datetime.now(UTC))  # type: ignore[union-attr]
+
+
+async def test_a_sweep_gives_up_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_unfinished, "WAIT", 0.2)
+    async with service(None) as url:
+        with pytest.raises(Unavailable):
+            await UnfinishedUploads(url, "files", "x", "key", "secret").abort("staging/", datetime.now(UTC))
+
+
+async def test_a_sweep_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = b"<ListMultipartUploadsResult></ListMultipartUploadsResult>"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(listing), listing)
+    async with service(answer) as url:
+        unfinished = UnfinishedUploads(url, "files", "x", "key", "secret")
+        assert await unfinished.abort("staging/", datetime.now(UTC)) == 0
+        monkeypatch.setattr(s3_unfinished, "LARGEST_ANSWER", len(listing) - 1)
+        with pytest.raises(Unavailable):
+            await unfinished.abort("staging/", datetime.now(UTC))
+
+
+async def test_a_sweep_takes_its_signature_nowhere_else() -> None:
+    asked = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(65536))
+        writer.close()
+
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as server:
+        there = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        moved = f"HTTP/1.1 301 Moved Permanently\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n"
+        async with service(moved.encode()) as url:
+            with pytest.raises(Unavailable):
+                await UnfinishedUploads(url, "files", "x", "key", "secret").abort("staging/", datetime.now(UTC))
+
+    assert asked == []
 
 
 async def test_who_is_cancelled_again_while_an_upload_is_aborted_still_leaves_nothing(moto: S3Server) -> None:

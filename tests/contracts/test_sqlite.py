@@ -7,17 +7,19 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
-from adapters.persistence.sqlite import SqliteDatabase, connect
+from adapters.persistence.migrations import head
+from adapters.persistence.sqlite import READERS, SqliteDatabase
+from adapters.persistence.sqlite_file import connect
 from domain.errors import Unavailable
 from tests.builders import a_user
 from tests.contracts.stores import Store, store_on
 from tests.fakes import SettableClock
-from tests.running_app import copy_database
+from tests.running_app import copy_database, eventually
 from tests.small_file_system import fill, small_file_system
 
 HOLD_THE_LOCK = """
@@ -116,7 +118,7 @@ async def test_writers_wait_while_another_process_writes_and_readers_do_not(stor
 async def test_a_lock_that_is_never_let_go_makes_writers_give_up_and_the_next_ones_succeed(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.persistence.sqlite.WAIT", 0.2)
+    monkeypatch.setattr("adapters.persistence.sqlite_file.WAIT", 0.2)
     with lock_held_by_another_process(path) as process:
         outcomes = await asyncio.gather(
             *(store.has(f"user{number}@example.org") for number in range(3)), return_exceptions=True
@@ -248,6 +250,68 @@ async def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     await database.open()
     assert await database.schema_revision() is None
     await database.close()
+
+
+async def test_a_folder_that_can_not_be_made_and_a_file_that_is_no_database_are_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("this is no database, and longer than the header of one, " * 20)
+    for path in (tmp_path / "a file" / "portico.db", tmp_path / "a file"):
+        database = SqliteDatabase(path)
+        await database.open()
+        with pytest.raises(Unavailable):
+            await database.schema_revision()
+        with pytest.raises(Unavailable):
+            await store_on(database, SettableClock()).has()
+        await database.close()
+
+
+async def test_one_that_was_never_opened_can_be_closed(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "portico.db")
+
+    await database.close()
+
+    assert database.connections() == {"used": 0, "idle": 0}
+
+
+async def test_who_waits_too_long_for_a_thread_that_reads_gives_up_and_the_next_ones_succeed(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with held_by_readers(database) as reading:
+        monkeypatch.setattr("adapters.persistence.sqlite_threads.WAIT", 0.05)
+        with pytest.raises(Unavailable):
+            await database.schema_revision()
+        assert database.connections()["used"] == READERS
+        monkeypatch.setattr("adapters.persistence.sqlite_threads.WAIT", 10.0)
+        waiting = asyncio.create_task(database.schema_revision())
+        await asyncio.sleep(0)
+
+    await asyncio.gather(*reading)
+
+    assert await waiting == head()
+    assert database.connections()["used"] == 0
+
+
+async def test_a_thread_is_free_only_when_it_has_done_what_nobody_waits_for_any_more(
+    database: SqliteDatabase,
+) -> None:
+    async with held_by_readers(database) as reading:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        still = database.connections()["used"]
+
+    assert still == READERS
+    assert await database.schema_revision() == head()
+    await eventually(lambda: database.connections() == {"used": 0, "idle": READERS})
+
+
+@asynccontextmanager
+async def held_by_readers(database: SqliteDatabase) -> AsyncIterator[list[asyncio.Task[bool]]]:
+    """Reads that keep every thread there is until the block is left."""
+    done = threading.Event()
+    reading = [asyncio.create_task(database._readers.run(lambda _: done.wait(60))) for _ in range(READERS)]
+    await eventually(lambda: database._readers.opened == READERS)
+    yield reading
+    done.set()
 
 
 async def test_closing_writes_the_log_into_the_file_and_lets_go_of_it(path: Path) -> None:

@@ -1,11 +1,13 @@
 """The commands, end to end."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import command, mail_through
+from tests.faults.processes import command, mail_through, readiness, serving
 from tests.mail_server import smtp_server
 from tests.partner_server import drops, gives, partner_server, says
 from tests.running_app import PASSWORD, bearer, run_app, settings_for
@@ -78,6 +80,45 @@ async def test_check_finds_nothing_wrong_with_a_fresh_checkout(data: Path) -> No
     assert by_itself[:2] == (0, f"database: {note}\nstorage: ok\njobs: {note}\n")
     assert by_hand[0] == 1
     assert "run portico migrate" in by_hand[1]
+
+
+async def test_a_database_that_can_not_be_used_is_told_by_every_command_without_a_traceback(data: Path) -> None:
+    data.mkdir()
+    (data / "in the way").write_text("this is no database, and longer than the header of one, " * 20)
+    for settings, kind in (
+        ({"DATA_DIR": str(data / "in the way"), "SECRET_KEY": "s" * 32}, "FileExistsError"),
+        ({"DATABASE_URL": f"sqlite:///{data}/in the way"}, "DatabaseError"),
+    ):
+        checked = await command(data, "check", **settings)
+        served = await command(data, "serve", "--port=0", **settings)
+        chosen = {"stdin": f"{PASSWORD}\n", "AUTO_MIGRATE": "false"}
+        created = await command(data, *superuser(ROOT), "--password-stdin", **chosen, **settings)
+        migrated = await command(data, "migrate", **settings)
+
+        assert [result[0] for result in (checked, served, created, migrated)] == [1] * 4
+        assert f"database: can't be used ({kind}): look whether the file in DATA_DIR" in checked[1]
+        for result in (served, created):
+            assert result[2].endswith("The database can't be used now; portico check says why.\n")
+        assert migrated[2].startswith(f"the database could not be brought up to date: {kind}")
+        assert len(migrated[2].splitlines()) == 1
+        assert not any("Traceback" in result[2] for result in (checked, served, created, migrated))
+
+
+async def test_a_database_of_a_newer_version_is_nothing_wrong_but_can_not_be_migrated(data: Path) -> None:
+    assert (await command(data, "migrate"))[0] == 0
+    with closing(sqlite3.connect(data / "portico.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    checked = await command(data, "check")
+    migrated = await command(data, "migrate")
+    async with serving(data) as process:
+        assert (await readiness(process))[1]["database"] == "ok"
+
+    assert checked[0] == 0
+    assert checked[1].startswith("database: ok (the schema is of a newer version: 9999, where this one knows ")
+    assert migrated[0] == 1
+    assert "its schema is of a newer version (9999" in migrated[2]
+    assert len(migrated[2].splitlines()) == 1
 
 
 @pytest.mark.parametrize(

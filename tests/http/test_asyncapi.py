@@ -100,3 +100,6 @@ async def test_it_is_there_to_fetch(app: RunningApp) -> None:
     answer = await app.http.get("/asyncapi.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == document_of(app.settings)
+    made = app.app.state.asyncapi
+    assert (await app.http.get("/asyncapi.json")).content == made
+    assert app.app.state.asyncapi is made

@@ -102,6 +102,22 @@ async def test_each_error_has_the_one_body_and_all_the_headers(troubled: Running
     assert "Traceback" not in response.text
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_problem"),
+    [
+        ("application/json, application/problem+json;q=0.1", True),
+        ("Application/Problem+JSON ; Q=1.0", True),
+        ("application/problem+json;q=0", False),
+        ("application/json, application/problem+json; q=0.000", False),
+        ("application/problem+json-patch", False),
+    ],
+)
+async def test_a_problem_is_for_those_who_want_one(app: RunningApp, accept: str, is_problem: bool) -> None:
+    response = await app.http.get("/nothing", headers={"Accept": accept})
+
+    assert ("detail" in response.json()) == is_problem
+
+
 @pytest.mark.parametrize(("status", "code"), CALLS)
 async def test_each_error_is_a_problem_for_those_who_ask_for_one(troubled: RunningApp, status: int, code: str) -> None:
     response = await CALLS[status, code](troubled.http, {"Accept": "application/problem+json"})

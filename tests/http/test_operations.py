@@ -99,6 +99,16 @@ async def test_requests_jobs_and_mails_are_counted_under_their_names(app: Runnin
     assert sample(text, "portico_database_connections", state="idle") is not None
 
 
+async def test_a_mail_that_nobody_gets_is_none_that_was_sent(app: RunningApp) -> None:
+    await app.http.post("/auth/password/forgot", json={"email": "nobody@example.org"})
+    await work_done(app)
+
+    text = (await app.at_root.get("/metrics")).text
+
+    assert sample(text, "portico_jobs_total", kind="mail_password_reset", outcome="done") == 1
+    assert sample(text, "portico_mails_total", outcome="sent") is None
+
+
 async def test_what_separate_workers_do_shows_in_the_queues_figures(start_app: StartApp) -> None:
     app = await start_app(with_worker=False)
     queue = app.container.job_queue()

@@ -72,6 +72,12 @@ async def test_a_failure_is_said_by_its_kind_alone(tmp_path: Path, sqlite_templa
     assert ADA not in "\n".join(map(str, collecting.spans))
 
 
+async def test_the_calls_of_the_storage_are_spans(tmp_path: Path, sqlite_template: Path) -> None:
+    copy_database(sqlite_template, tmp_path / "data")
+    async with collector() as collecting, serving(tmp_path / "data", **traced(collecting)):
+        await eventually(lambda: collecting.named("blobs ping"))  # asked for by /health/ready
+
+
 async def test_a_collector_that_is_away_holds_nothing_up(tmp_path: Path, sqlite_template: Path) -> None:
     copy_database(sqlite_template, tmp_path / "data")
     async with collector() as gone:

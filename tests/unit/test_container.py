@@ -33,7 +33,7 @@ async def test_every_provider_builds_in_every_environment(tmp_path: Path, settin
     parts = container(tmp_path, **settings)
 
     for name, provider in parts.providers.items():
-        assert provider() is not None or name == "tracing", name  # which nobody asked for
+        assert provider() is not None or name in ("tracing", "metrics_folder"), name  # which nobody asked for
 
 
 def test_every_reaction_and_every_schedule_has_a_handler(tmp_path: Path) -> None:
