@@ -49,7 +49,8 @@ class ResendVerification:
 class RequestEmailChange:
     """Ask for another address: a link goes to the new one, a notice to the old one; nothing else changes yet.
 
-    Raises `WrongPassword`, `EmailTaken` or `TooManyAttempts`.
+    Raises `WrongPassword`, `EmailTaken`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
+    meanwhile.
     """
 
     begin: Begin
@@ -61,7 +62,8 @@ class RequestEmailChange:
         if await self.reads.user_by_email(new_email) is not None:
             raise EmailTaken
         async with self.begin() as work:
-            work.announce(EmailChangeRequested(actor.user.id, old_email=actor.user.email, new_email=new_email))
+            user = await self.confirm_password.still_holds(work, actor)
+            work.announce(EmailChangeRequested(user.id, old_email=user.email, new_email=new_email))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from domain.sessions import (
     Session,
     SessionNotFound,
 )
-from domain.users import Actor, Email, InactiveUser, InvalidCredentials, User, UserId
+from domain.users import Actor, Email, InactiveUser, InvalidCredentials, User, UserNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,17 @@ class Authenticate:
             raise InactiveUser
         self.activity.note(user, now)
         return Actor(user, claims.session_id)
+
+
+async def own_account(work: Work, actor: Actor) -> User:
+    """The account of whoever is asking, as it is now; nobody else can change it until the transaction ends.
+
+    Raises `InvalidAccessToken` if it was deleted since they were authenticated.
+    """
+    try:
+        return await work.users.get(actor.user.id)
+    except UserNotFound:
+        raise InvalidAccessToken from None
 
 
 @dataclass(frozen=True)
@@ -223,4 +234,4 @@ class RevokeOtherSessions:
 
     async def __call__(self, actor: Actor) -> None:
         async with self.begin() as work:
-            await work.sessions.revoke_all(UserId(actor.user.id), but=actor.session_id)
+            await work.sessions.revoke_all(actor.user.id, but=actor.session_id)

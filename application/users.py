@@ -1,5 +1,6 @@
 """Opening accounts and looking after them."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.throttle import Limit, Throttle, counted_as
+from application.sessions import own_account
 from domain.events import UserDeleted, UserPinged, UserRegistered, VerificationRequested
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
@@ -100,13 +102,13 @@ class ListUsers:
 
 @dataclass(frozen=True)
 class RenameUser:
-    """Change one's own name."""
+    """Change one's own name. Raises `InvalidAccessToken` when the account was deleted meanwhile."""
 
     begin: Begin
 
     async def __call__(self, actor: Actor, *, full_name: str | None) -> User:
         async with self.begin() as work:
-            user = await work.users.get(actor.user.id)
+            user = await own_account(work, actor)
             user.full_name = full_name
             await work.users.save(user)
             return user
@@ -157,8 +159,8 @@ class UpdateUser:
             return user
 
 
-async def _delete(work: Work, user_id: int) -> None:
-    if await work.users.lock_active_superusers() == {user_id}:
+async def _delete(work: Work, user_id: int, superusers: Set[int]) -> None:
+    if superusers == {user_id}:
         raise LastSuperuser
     await work.users.delete(user_id)
     work.announce(UserDeleted(user_id))
@@ -173,12 +175,16 @@ class DeleteUser:
     async def __call__(self, actor: Actor, user_id: int) -> None:
         actor.must_be_superuser()
         async with self.begin() as work:
-            await _delete(work, user_id)
+            await _delete(work, user_id, await work.users.lock_active_superusers())
 
 
 @dataclass(frozen=True)
 class DeleteOwnAccount:
-    """Remove one's own account with all that is one's own. Raises `WrongPassword` or `LastSuperuser`."""
+    """Remove one's own account with all that is one's own.
+
+    Raises `WrongPassword`, `LastSuperuser`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
+    meanwhile.
+    """
 
     begin: Begin
     confirm_password: ConfirmPassword
@@ -186,7 +192,9 @@ class DeleteOwnAccount:
     async def __call__(self, actor: Actor, *, password: Password) -> None:
         await self.confirm_password(actor, password)
         async with self.begin() as work:
-            await _delete(work, actor.user.id)
+            superusers = await work.users.lock_active_superusers()  # first: they are locked in their order
+            user = await self.confirm_password.still_holds(work, actor)
+            await _delete(work, user.id, superusers)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,16 @@ class TestAskingForAnotherAddress:
             await world.request_email_change(actor, new_email=NEW, password=Password(ANOTHER_PASSWORD))
         assert world.store.announced == []
 
+    async def test_tells_the_address_that_is_the_old_one_by_then(self, world: World) -> None:
+        ada = await world.has()
+        actor = await world.actor(ada)
+        token = await link_to_change(world, ada, to=Email("third@example.org"))
+        world.while_a_password_is_checked(lambda: world.change_email(token))
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+        asked = world.store.announced[-1]
+        assert isinstance(asked, EmailChangeRequested)
+        assert asked.old_email == "third@example.org"
+
     @pytest.mark.parametrize("taken", ["bob@example.org", "BOB@example.org", "ada@example.org"])
     async def test_of_a_taken_one_is_refused(self, world: World, taken: str) -> None:
         ada = await world.has()
@@ -195,3 +205,13 @@ class TestTakingTheNewAddress:
         await world.change_email(change)
         with pytest.raises(InvalidToken):
             await world.verify_email(verify)
+
+
+async def test_no_address_is_asked_for_with_a_password_that_was_changed_while_it_was_checked(world: World) -> None:
+    ada = await world.has()
+    actor = await world.actor(ada)
+    world.while_a_password_is_checked(lambda: world.change_the_password(ada))
+    with pytest.raises(WrongPassword):
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+    await world.do_jobs()
+    assert world.store.mailed_tokens == []

@@ -1,6 +1,8 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from application.users import (
 from domain.events import UserPinged, VerificationRequested
 from domain.pages import PageRequest
 from domain.passwords import Password, WrongPassword
+from domain.sessions import InvalidAccessToken
 from domain.users import (
     Actor,
     Email,
@@ -202,6 +205,32 @@ class TestDeleting:
         assert (await register(world)).id != ada.id
 
 
+class TestOnesOwnAccountThatWasDeletedMeanwhile:
+    @pytest.mark.parametrize(
+        "do",
+        [
+            lambda world, actor: RenameUser(world.store.begin)(actor, full_name="Countess"),
+            lambda world, actor: world.delete_own_account(actor, password=Password(PASSWORD)),
+            lambda world, actor: world.change_password(
+                actor, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD)
+            ),
+            lambda world, actor: world.request_email_change(
+                actor, new_email=Email("new@example.org"), password=Password(PASSWORD)
+            ),
+        ],
+        ids=["rename", "delete", "change the password", "ask for another address"],
+    )
+    async def test_is_told_as_by_the_next_request(
+        self, world: World, do: Callable[[World, Actor], Awaitable[Any]]
+    ) -> None:
+        actor = await world.actor(await world.has())
+        await DeleteUser(world.store.begin)(await a_superuser(world), actor.user.id)
+        announced = list(world.store.announced)
+        with pytest.raises(InvalidAccessToken):
+            await do(world, actor)
+        assert world.store.announced == announced
+
+
 class TestPinging:
     async def test_is_noted_in_the_background(self, world: World) -> None:
         ada = await world.has()
@@ -238,3 +267,12 @@ class TestPinging:
         with pytest.raises(UserNotFound):
             await ping(root, 4711)
         assert [event.user_id for event in world.store.announced if isinstance(event, UserPinged)] == [bob.id]
+
+
+async def test_no_account_is_deleted_with_a_password_that_was_changed_while_it_was_checked(world: World) -> None:
+    ada = await world.has()
+    actor = await world.actor(ada)
+    world.while_a_password_is_checked(lambda: world.change_the_password(ada))
+    with pytest.raises(WrongPassword):
+        await world.delete_own_account(actor, password=Password(PASSWORD))
+    assert (await world.store.user(ada.id)).email == ada.email
