@@ -63,7 +63,11 @@ class RequestEmailChange:
             raise EmailTaken
         async with self.begin() as work:
             user = await self.confirm_password.still_holds(work, actor)
-            work.announce(EmailChangeRequested(user.id, old_email=user.email, new_email=new_email))
+            work.announce(
+                EmailChangeRequested(
+                    user.id, old_email=user.email, new_email=new_email, password_mark=user.password_mark
+                )
+            )
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ async def set_password(work: Work, user: User, password_hash: str, *, keep_sessi
     await work.sessions.revoke_all(user.id, but=keep_session)
     for purpose in (Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL):
         await work.mailed_tokens.supersede(user.id, purpose)
-    work.announce(PasswordChanged(user.id))
+    work.announce(PasswordChanged(user.id, user.email))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from application.ports.persistence import Begin, Reads, Work
 from application.ports.throttle import Limit, Throttle, counted_as
 from application.sessions import own_account
 from domain.events import UserDeleted, UserPinged, UserRegistered, VerificationRequested
+from domain.mailed_tokens import Purpose
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
 from domain.search import words
@@ -137,7 +138,8 @@ class UserChange:
 
 @dataclass(frozen=True)
 class UpdateUser:
-    """Change any account. A new address counts as unverified, and the verification mail goes to it.
+    """Change any account. A new address counts as unverified, and the verification mail goes to it. With that, as
+    with deactivation, a mailed link that could take the account to yet another address dies.
 
     Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken` or `LastSuperuser`.
     """
@@ -154,6 +156,8 @@ class UpdateUser:
             if superusers == {user.id} and not user.administers:
                 raise LastSuperuser
             await work.users.save(user)
+            if user.email != old_email or not user.is_active:
+                await work.mailed_tokens.supersede(user.id, Purpose.CHANGE_EMAIL)
             if user.email != old_email:
                 work.announce(VerificationRequested(user.email))
             return user

@@ -3,6 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, NewType
 
 from domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
@@ -116,6 +117,11 @@ class User:
         if email != self.email:
             self.email = email
             self.is_verified = verified
+
+    @property
+    def password_mark(self) -> str:
+        """Another one once the password is set or its hash made anew; it tells nothing of either (SHA-256)."""
+        return sha256(self.password_hash.encode()).hexdigest()
 
     def was_active_lately(self, now: datetime) -> bool:
         """Whether `last_active` need not be moved forward yet."""

@@ -1,4 +1,5 @@
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,13 @@ def test_the_same_address_stays_as_verified_as_it_was() -> None:
 def test_only_an_active_superuser_administers(is_superuser: bool, is_active: bool) -> None:
     assert not a_user(is_superuser=is_superuser, is_active=is_active).administers
     assert a_user(is_superuser=True).administers
+
+
+def test_the_mark_of_a_password_changes_with_it_and_tells_nothing_of_its_hash() -> None:
+    user = a_user()
+    assert user.password_mark == replace(user, full_name="Ada").password_mark
+    assert user.password_mark != replace(user, password_hash=f"{user.password_hash}x").password_mark
+    assert user.password_hash not in user.password_mark
 
 
 def test_an_actor_may_act_on_itself_and_a_superuser_on_everybody() -> None:

@@ -108,7 +108,9 @@ class TestAskingForAnotherAddress:
     async def test_mails_a_link_to_the_new_one_and_a_notice_to_the_old_one(self, world: World) -> None:
         ada = await world.has(full_name="Ada")
         await ask_for_change(world, ada)
-        assert world.store.announced == [EmailChangeRequested(ada.id, old_email=ada.email, new_email=NEW)]
+        assert world.store.announced == [
+            EmailChangeRequested(ada.id, old_email=ada.email, new_email=NEW, password_mark=ada.password_mark)
+        ]
         await world.do_jobs()
         (link,), (notice,) = world.mails(Letter.CHANGE_EMAIL), world.mails(Letter.EMAIL_CHANGE_REQUESTED)
         assert (link.to, link.name, link.token is not None) == (NEW, "Ada", True)

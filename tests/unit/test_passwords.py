@@ -86,7 +86,7 @@ class TestChanging:
         actor = await world.actor(ada)
         await world.change_password(actor, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD))
         assert [session.id for session in world.store.sessions] == [actor.session_id]
-        assert world.store.announced == [PasswordChanged(ada.id)]
+        assert world.store.announced == [PasswordChanged(ada.id, ada.email)]
         await world.do_jobs()
         assert [(mail.letter, mail.to) for mail in world.mailer.sent] == [(Letter.PASSWORD_CHANGED, ada.email)]
 

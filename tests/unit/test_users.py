@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from application.ports.mail import Letter
 from application.users import (
     DeleteUser,
     GetUser,
@@ -16,6 +17,7 @@ from application.users import (
     UserChange,
 )
 from domain.events import UserPinged, VerificationRequested
+from domain.mailed_tokens import InvalidToken
 from domain.pages import PageRequest
 from domain.passwords import Password, WrongPassword
 from domain.sessions import InvalidAccessToken
@@ -116,6 +118,34 @@ class TestChanging:
         assert world.store.announced == [VerificationRequested("new@example.org")]
         await world.do_jobs()
         assert [mail.to for mail in world.mailer.sent] == ["new@example.org"]
+
+    @pytest.mark.parametrize(
+        "change", [UserChange(email=Email("back@example.org")), UserChange(is_active=False)], ids=["address", "state"]
+    )
+    async def test_an_address_or_deactivating_kills_a_link_that_could_take_the_account_away(
+        self, world: World, change: UserChange
+    ) -> None:
+        ada = await world.has()
+        await world.request_email_change(
+            await world.actor(ada), new_email=Email("eve@example.org"), password=Password(PASSWORD)
+        )
+        await world.do_jobs()
+        (link,) = world.mails(Letter.CHANGE_EMAIL)
+        root = await a_superuser(world)
+        await self.update(world, root, ada, change)
+        await self.update(world, root, ada, UserChange(is_active=True))
+        with pytest.raises(InvalidToken):
+            await world.change_email(link.token or "")
+
+    async def test_another_change_leaves_the_link_to_another_address_alone(self, world: World) -> None:
+        ada = await world.has()
+        await world.request_email_change(
+            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD)
+        )
+        await world.do_jobs()
+        await self.update(world, await a_superuser(world), ada, UserChange(is_superuser=True, email=ada.email))
+        await world.change_email(world.mails(Letter.CHANGE_EMAIL)[0].token or "")
+        assert (await world.store.user(ada.id)).email == "new@example.org"
 
     async def test_to_a_taken_address_is_refused_and_undone(self, world: World) -> None:
         ada, bob = await world.has(), await world.has("bob@example.org")
