@@ -7,14 +7,14 @@ from application.passwords import ConfirmPassword
 from application.ports.persistence import Begin, Reads
 from application.ports.throttle import Limit, Throttle, counted_as
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password
 from domain.users import Actor, Email, EmailTaken
 
 
 @dataclass(frozen=True)
 class VerifyEmail:
-    """Confirm an address with the token mailed to it. Raises `InvalidToken`."""
+    """Confirm an address with the token mailed to it. Raises `InvalidMailedToken`."""
 
     begin: Begin
     redeem: RedeemMailedToken
@@ -24,7 +24,7 @@ class VerifyEmail:
             stored = await self.redeem(work, token, Purpose.VERIFY_EMAIL)
             user = await work.users.get(stored.user_id)
             if user.email != stored.email:
-                raise InvalidToken  # the address was changed after the mail went out
+                raise InvalidMailedToken  # the address was changed after the mail went out
             user.is_verified = True
             await work.users.save(user)
 
@@ -74,7 +74,7 @@ class RequestEmailChange:
 class ChangeEmail:
     """Take the new address with the token mailed to it; the old one is told.
 
-    Links that were mailed to the old address are worth nothing afterwards. Raises `InvalidToken` or `EmailTaken`.
+    Links that were mailed to the old address are worth nothing afterwards. Raises `InvalidMailedToken` or `EmailTaken`.
     """
 
     begin: Begin

@@ -8,7 +8,7 @@ from application.ports.security import BreachedPasswords, PasswordHasher
 from application.ports.throttle import Limit, Throttle, counted_as
 from application.sessions import own_account
 from domain.events import PasswordChanged, PasswordResetRequested
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
 from domain.users import Actor, Email, User
 
@@ -106,7 +106,7 @@ class ForgotPassword:
 class ResetPassword:
     """Set a new password with the token of a mailed link; every session ends.
 
-    Raises `InvalidToken` or `PasswordTooCommon`; after the latter the link still works.
+    Raises `InvalidMailedToken` or `PasswordTooCommon`; after the latter the link still works.
     """
 
     begin: Begin
@@ -121,5 +121,5 @@ class ResetPassword:
             stored = await self.redeem(work, token, Purpose.RESET_PASSWORD)
             user = await work.users.get(stored.user_id)
             if user.email != stored.email:
-                raise InvalidToken  # the address was changed after the mail went out
+                raise InvalidMailedToken  # the address was changed after the mail went out
             await set_password(work, user, password_hash, keep_session=None)

@@ -210,10 +210,12 @@ class RefreshSession:
 
 @dataclass(frozen=True)
 class ListSessions:
+    """One's own live sessions, last used first."""
+
     reads: Reads
 
     async def __call__(self, actor: Actor) -> Sequence[Session]:
-        return await self.reads.sessions_of(actor)
+        return await self.reads.sessions_of(actor.user.id)
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,8 @@ class RevokeSession:
 
 @dataclass(frozen=True)
 class RevokeOtherSessions:
+    """Sign out all of one's own sessions but this one."""
+
     begin: Begin
 
     async def __call__(self, actor: Actor) -> None:

@@ -48,7 +48,8 @@ class RegisterUser:
 @dataclass(frozen=True)
 class CreateSuperuser:
     """Open a superuser's account, or promote the one that has this address; its password is then the given one,
-    if one is given. Raises `PasswordTooCommon`, or `ValueError` if a new account has no password.
+    if one is given. Raises `PasswordTooCommon`, `EmailTaken` if somebody else opens such an account at that moment, or
+    `ValueError` if a new account has no password.
     """
 
     begin: Begin
@@ -81,7 +82,7 @@ class GetUser:
     reads: Reads
 
     async def __call__(self, actor: Actor, user_id: int) -> User:
-        actor.must_be(user_id)
+        actor.must_be_self_or_superuser(user_id)
         return await self.reads.user(user_id)
 
 
@@ -213,7 +214,7 @@ class PingUser:
     clock: Clock
 
     async def __call__(self, actor: Actor, user_id: int) -> None:
-        actor.must_be(user_id)
+        actor.must_be_self_or_superuser(user_id)
         if user_id != actor.user.id:
             await self.reads.user(user_id)
         async with self.begin() as work:

@@ -145,7 +145,7 @@ class Actor:
         if not self.user.is_superuser:
             raise NotEnoughPrivileges
 
-    def must_be(self, user_id: int) -> None:
+    def must_be_self_or_superuser(self, user_id: int) -> None:
         """Only that user or a superuser may go on, whether that user exists or not. Raises `NotEnoughPrivileges`."""
         if self.user.id != user_id:
             self.must_be_superuser()

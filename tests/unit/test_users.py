@@ -17,7 +17,7 @@ from application.users import (
     UserChange,
 )
 from domain.events import UserPinged, VerificationRequested
-from domain.mailed_tokens import InvalidToken
+from domain.mailed_tokens import InvalidMailedToken
 from domain.pages import PageRequest
 from domain.passwords import Password, WrongPassword
 from domain.sessions import InvalidAccessToken
@@ -134,7 +134,7 @@ class TestChanging:
         root = await a_superuser(world)
         await self.update(world, root, ada, change)
         await self.update(world, root, ada, UserChange(is_active=True))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(link.token or "")
 
     async def test_another_change_leaves_the_link_to_another_address_alone(self, world: World) -> None:
