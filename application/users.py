@@ -1,6 +1,6 @@
 """Opening accounts and looking after them."""
 
-from collections.abc import Set
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,14 +15,23 @@ from domain.mailed_tokens import Purpose
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
 from domain.search import words
-from domain.users import Actor, Email, LastSuperuser, RegistrationClosed, User
+from domain.users import (
+    Actor,
+    Email,
+    RegistrationClosed,
+    User,
+    UserChange,
+    must_leave_a_superuser,
+    valid_full_name,
+)
 
 
 @dataclass(frozen=True)
 class RegisterUser:
     """Open an account. The verification mail follows from `UserRegistered`.
 
-    Raises `RegistrationClosed`, `TooManyAttempts`, `PasswordTooCommon` or `EmailTaken`.
+    Raises `RegistrationClosed`, `TooManyAttempts`, `PasswordTooCommon`, `EmailTaken`, or `ValueError` for a name that
+    breaks the rules.
     """
 
     begin: Begin
@@ -34,6 +43,7 @@ class RegisterUser:
     async def __call__(self, *, email: Email, password: Password, full_name: str | None, client: str) -> User:
         if not self.registration_open:
             raise RegistrationClosed
+        full_name = valid_full_name(full_name)
         await self.throttle.spend(Limit.REGISTRATION, counted_as(client))
         password_hash = await self.hash_new_password(password)  # slow on purpose: never inside a transaction
         now = self.clock.now()
@@ -104,37 +114,19 @@ class ListUsers:
 
 @dataclass(frozen=True)
 class RenameUser:
-    """Change one's own name. Raises `InvalidAccessToken` when the account was deleted meanwhile."""
+    """Change one's own name.
+
+    Raises `InvalidAccessToken` when the account was deleted meanwhile, `ValueError` for a name that breaks the rules.
+    """
 
     begin: Begin
 
     async def __call__(self, actor: Actor, *, full_name: str | None) -> User:
         async with self.begin() as work:
             user = await own_account(work, actor)
-            user.full_name = full_name
+            user.edit(UserChange(rename=True, full_name=full_name))
             await work.users.save(user)
             return user
-
-
-@dataclass(frozen=True, slots=True)
-class UserChange:
-    """What a superuser changes of an account; None leaves a thing as it is."""
-
-    email: Email | None = None
-    is_active: bool | None = None
-    is_superuser: bool | None = None
-    rename: bool = False
-    full_name: str | None = None
-
-    def apply(self, user: User) -> None:
-        if self.email is not None:
-            user.change_email(self.email, verified=False)
-        if self.rename:
-            user.full_name = self.full_name
-        if self.is_active is not None:
-            user.is_active = self.is_active
-        if self.is_superuser is not None:
-            user.is_superuser = self.is_superuser
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,8 @@ class UpdateUser:
     """Change any account. A new address counts as unverified, and the verification mail goes to it. With that, as
     with deactivation, a mailed link that could take the account to yet another address dies.
 
-    Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken` or `LastSuperuser`.
+    Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken`, `LastSuperuser`, or `ValueError` for a name that breaks
+    the rules.
     """
 
     begin: Begin
@@ -153,9 +146,9 @@ class UpdateUser:
             superusers = await work.users.lock_active_superusers()
             user = await work.users.get(user_id)
             old_email = user.email
-            change.apply(user)
-            if superusers == {user.id} and not user.administers:
-                raise LastSuperuser
+            user.edit(change)
+            if not user.administers:
+                must_leave_a_superuser(superusers, without=user.id)
             await work.users.save(user)
             if user.email != old_email or not user.is_active:
                 await work.mailed_tokens.supersede(user.id, Purpose.CHANGE_EMAIL)
@@ -164,9 +157,8 @@ class UpdateUser:
             return user
 
 
-async def _delete(work: Work, user_id: int, superusers: Set[int]) -> None:
-    if superusers == {user_id}:
-        raise LastSuperuser
+async def _delete(work: Work, user_id: int, superusers: Collection[int]) -> None:
+    must_leave_a_superuser(superusers, without=user_id)
     await work.users.delete(user_id)
     work.announce(UserDeleted(user_id))
 

@@ -14,7 +14,6 @@ from application.users import (
     PingUser,
     RenameUser,
     UpdateUser,
-    UserChange,
 )
 from domain.events import UserPinged, VerificationRequested
 from domain.mailed_tokens import InvalidMailedToken
@@ -28,6 +27,7 @@ from domain.users import (
     LastSuperuser,
     NotEnoughPrivileges,
     User,
+    UserChange,
     UserNotFound,
 )
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, World
