@@ -7,14 +7,14 @@ from application.passwords import ConfirmPassword
 from application.ports.persistence import Begin, Reads
 from application.ports.throttle import Limit, Throttle, counted_as
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password
 from domain.users import Actor, Email, EmailTaken
 
 
 @dataclass(frozen=True)
 class VerifyEmail:
-    """Confirm an address with the token mailed to it. Raises `InvalidToken`."""
+    """Confirm an address with the token mailed to it. Raises `InvalidMailedToken`."""
 
     begin: Begin
     redeem: RedeemMailedToken
@@ -24,7 +24,7 @@ class VerifyEmail:
             stored = await self.redeem(work, token, Purpose.VERIFY_EMAIL)
             user = await work.users.get(stored.user_id)
             if user.email != stored.email:
-                raise InvalidToken  # the address was changed after the mail went out
+                raise InvalidMailedToken  # the address was changed after the mail went out
             user.is_verified = True
             await work.users.save(user)
 
@@ -49,7 +49,8 @@ class ResendVerification:
 class RequestEmailChange:
     """Ask for another address: a link goes to the new one, a notice to the old one; nothing else changes yet.
 
-    Raises `WrongPassword`, `EmailTaken` or `TooManyAttempts`.
+    Raises `WrongPassword`, `EmailTaken`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
+    meanwhile.
     """
 
     begin: Begin
@@ -61,14 +62,19 @@ class RequestEmailChange:
         if await self.reads.user_by_email(new_email) is not None:
             raise EmailTaken
         async with self.begin() as work:
-            work.announce(EmailChangeRequested(actor.user.id, old_email=actor.user.email, new_email=new_email))
+            user = await self.confirm_password.still_holds(work, actor)
+            work.announce(
+                EmailChangeRequested(
+                    user.id, old_email=user.email, new_email=new_email, password_mark=user.password_mark
+                )
+            )
 
 
 @dataclass(frozen=True)
 class ChangeEmail:
     """Take the new address with the token mailed to it; the old one is told.
 
-    Links that were mailed to the old address are worth nothing afterwards. Raises `InvalidToken` or `EmailTaken`.
+    Links that were mailed to the old address are worth nothing afterwards. Raises `InvalidMailedToken` or `EmailTaken`.
     """
 
     begin: Begin

@@ -65,7 +65,7 @@ class ListItems:
         self, actor: Actor, request: PageRequest, *, sort: ItemSort, q: str | None, owner_id: int | None
     ) -> Page[Item]:
         owner = actor.user.id if owner_id is None else owner_id
-        actor.must_be(owner)
+        actor.must_be_self_or_superuser(owner)
         return await self.reads.items(owner, request, sort=sort, words=words(q))
 
 
@@ -85,7 +85,7 @@ class EditItem:
         async with self.begin() as work:
             item = await work.items.get(item_id)
             item.must_belong_to(actor)
-            item.must_be_one_of(versions)
+            item.must_be_at_one_of(versions)
             item.edit(change, self.clock.now())
             await work.items.save(item)
             work.announce(ItemUpdated(item))
@@ -102,7 +102,7 @@ class DeleteItem:
         async with self.begin() as work:
             item = await work.items.get(item_id)
             item.must_belong_to(actor)
-            item.must_be_one_of(versions)
+            item.must_be_at_one_of(versions)
             await work.items.delete(item_id)
             work.announce(ItemDeleted(item.id, item.owner_id))
 

@@ -4,6 +4,7 @@ A token is made when its mail is, from the job's id: so no row ever holds the li
 same link.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.idempotency import Keep
@@ -42,29 +43,42 @@ class SendEmail:
                 await keep(work, None)
 
 
+Recipient = Callable[[User], Email | None]
+"""Which address of that account a letter goes to; None if it isn't to be sent any more."""
+
+
 @dataclass(frozen=True)
 class MailLink:
-    """Send a letter with a link, unless its token is dead by now: used, or superseded by a later mail's."""
+    """Send a letter with a link, unless its token is dead by now: used, or superseded by a later mail's.
+
+    `to` is asked of the account as it is in the transaction that makes the token: what kills the links that are there
+    comes before it, and is seen, or after it, and kills this one too.
+    """
 
     begin: Begin
     secrets: Secrets
     mailer: Mailer
     clock: Clock
 
-    async def __call__(self, job: Job, letter: Letter, purpose: Purpose, user: User, to: Email) -> None:
+    async def __call__(self, job: Job, letter: Letter, purpose: Purpose, user: User | None, to: Recipient) -> None:
+        if user is None or to(user) is None:
+            return
         secret = self.secrets.derived(purpose, job.id)
-        token = MailedToken(
-            token_hash=self.secrets.hash(secret),
-            user_id=user.id,
-            purpose=purpose,
-            email=to,
-            expires_at=self.clock.now() + purpose.lifetime,
-        )
         async with self.begin() as work:
-            await work.users.get(user.id)
+            user = await work.users.get(user.id)
+            email = to(user)
+            if email is None:
+                return
+            token = MailedToken(
+                token_hash=self.secrets.hash(secret),
+                user_id=user.id,
+                purpose=purpose,
+                email=email,
+                expires_at=self.clock.now() + purpose.lifetime,
+            )
             live = await work.mailed_tokens.replace(token)
         if live:
-            await self.mailer.send(Mail(id=job.id, letter=letter, to=to, name=user.full_name, token=secret))
+            await self.mailer.send(Mail(id=job.id, letter=letter, to=email, name=user.full_name, token=secret))
 
 
 async def _find(reads: Reads, job: Job) -> User | None:
@@ -75,54 +89,80 @@ async def _find(reads: Reads, job: Job) -> User | None:
         return None
 
 
+def _unverified(user: User) -> Email | None:
+    return user.email if user.is_active and not user.is_verified else None
+
+
 @dataclass(frozen=True)
 class MailVerification:
+    """The reaction to `UserRegistered`."""
+
     reads: Reads
     mail_link: MailLink
 
     async def __call__(self, job: Job) -> None:
         user = await _find(self.reads, job)
-        if user is not None and not user.is_verified:
-            await self.mail_link(job, Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, user, user.email)
+        await self.mail_link(job, Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, user, _unverified)
 
 
 @dataclass(frozen=True)
 class MailVerificationAgain:
+    """The reaction to `VerificationRequested`, which knows an address only: nothing, if no account has it."""
+
     reads: Reads
     mail_link: MailLink
 
     async def __call__(self, job: Job) -> None:
         user = await self.reads.user_by_email(Email(job.payload["email"]))
-        if user is not None and user.is_active and not user.is_verified:
-            await self.mail_link(job, Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, user, user.email)
+        await self.mail_link(job, Letter.VERIFY_EMAIL, Purpose.VERIFY_EMAIL, user, _unverified)
 
 
 @dataclass(frozen=True)
 class MailPasswordReset:
+    """The reaction to `PasswordResetRequested`: nothing, if no active account has the address."""
+
     reads: Reads
     mail_link: MailLink
 
     async def __call__(self, job: Job) -> None:
-        user = await self.reads.user_by_email(Email(job.payload["email"]))
-        if user is not None and user.is_active:
-            await self.mail_link(job, Letter.RESET_PASSWORD, Purpose.RESET_PASSWORD, user, user.email)
+        email = Email(job.payload["email"])
+
+        def to(user: User) -> Email | None:
+            return email if user.is_active and user.email == email else None
+
+        user = await self.reads.user_by_email(email)
+        await self.mail_link(job, Letter.RESET_PASSWORD, Purpose.RESET_PASSWORD, user, to)
 
 
 @dataclass(frozen=True)
 class MailEmailChange:
+    """The reaction to `EmailChangeRequested`: the link that takes the new address.
+
+    Nothing, if address or password were changed since it was asked for, or the account was deactivated: whoever asked
+    may be the one whom that was to shut out.
+    """
+
     reads: Reads
     mail_link: MailLink
 
     async def __call__(self, job: Job) -> None:
+        old_email, new_email = Email(job.payload["old_email"]), Email(job.payload["new_email"])
+
+        def to(user: User) -> Email | None:
+            # A job that an earlier version wrote down has no mark.
+            has_password = job.payload.get("password_mark", user.password_mark) == user.password_mark
+            return new_email if user.is_active and user.email == old_email and has_password else None
+
         user = await _find(self.reads, job)
-        if user is not None:
-            new_email = Email(job.payload["new_email"])
-            await self.mail_link(job, Letter.CHANGE_EMAIL, Purpose.CHANGE_EMAIL, user, new_email)
+        await self.mail_link(job, Letter.CHANGE_EMAIL, Purpose.CHANGE_EMAIL, user, to)
 
 
 @dataclass(frozen=True)
 class MailNotice:
-    """Tell somebody, at the address they had, that something about their account was changed or asked for."""
+    """Tell somebody, at the address they had, that something about their account was changed or asked for.
+
+    They are told whatever became of the account since; of one that is gone the name isn't known any more.
+    """
 
     reads: Reads
     mailer: Mailer
@@ -130,11 +170,14 @@ class MailNotice:
 
     async def __call__(self, job: Job) -> None:
         user = await _find(self.reads, job)
-        if user is None:
-            return
-        to = Email(job.payload.get("old_email", user.email))
+        had = job.payload.get("old_email") or job.payload.get("email")
+        if had is None:  # an earlier version wrote the job down, without the address
+            if user is None:
+                return
+            had = user.email
+        name = user.full_name if user is not None else None
         await self.mailer.send(
-            Mail(id=job.id, letter=self.letter, to=to, name=user.full_name, other_email=job.payload.get("new_email"))
+            Mail(id=job.id, letter=self.letter, to=Email(had), name=name, other_email=job.payload.get("new_email"))
         )
 
 

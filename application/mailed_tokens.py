@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from application.ports.clock import Clock
 from application.ports.persistence import Reads, Work
 from application.ports.security import Secrets
-from domain.mailed_tokens import InvalidToken, MailedToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, MailedToken, Purpose
 
 
 @dataclass(frozen=True)
 class RedeemMailedToken:
-    """Use a mailed token up, inside the transaction that does what it is for. Raises `InvalidToken`."""
+    """Use a mailed token up, inside the transaction that does what it is for. Raises `InvalidMailedToken`."""
 
     secrets: Secrets
     clock: Clock
@@ -18,7 +18,7 @@ class RedeemMailedToken:
     async def __call__(self, work: Work, token: str, purpose: Purpose) -> MailedToken:
         stored = await work.mailed_tokens.find(self.secrets.hash(token))
         if stored is None:
-            raise InvalidToken
+            raise InvalidMailedToken
         stored.redeem(purpose, self.clock.now())
         await work.mailed_tokens.mark_dead(stored)
         return stored
@@ -26,7 +26,7 @@ class RedeemMailedToken:
 
 @dataclass(frozen=True)
 class CheckMailedToken:
-    """What we keep of a mailed token that would do now; it isn't used up. Raises `InvalidToken` if it wouldn't do."""
+    """What we keep of a mailed token that would do now; it stays unused. Raises `InvalidMailedToken` if it wouldn't."""
 
     reads: Reads
     secrets: Secrets
@@ -35,5 +35,5 @@ class CheckMailedToken:
     async def __call__(self, token: str, purpose: Purpose) -> MailedToken:
         stored = await self.reads.mailed_token(self.secrets.hash(token))
         if stored is None or not stored.is_live(purpose, self.clock.now()):
-            raise InvalidToken
+            raise InvalidMailedToken
         return stored

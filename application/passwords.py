@@ -6,8 +6,9 @@ from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.ports.persistence import Begin, Work
 from application.ports.security import BreachedPasswords, PasswordHasher
 from application.ports.throttle import Limit, Throttle, counted_as
+from application.sessions import own_account
 from domain.events import PasswordChanged, PasswordResetRequested
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
 from domain.users import Actor, Email, User
 
@@ -27,7 +28,10 @@ class HashNewPassword:
 
 @dataclass(frozen=True)
 class ConfirmPassword:
-    """Make sure that it is really the owner who asks for something grave. Raises `WrongPassword`, `TooManyAttempts`."""
+    """Make sure that it is really the owner who asks for something grave. Raises `WrongPassword`, `TooManyAttempts`.
+
+    That takes time, and others may use it to change the password: whatever is then done begins with `still_holds`.
+    """
 
     hasher: PasswordHasher
     throttle: Throttle
@@ -40,6 +44,16 @@ class ConfirmPassword:
             raise WrongPassword
         await self.throttle.check(*spending)
 
+    async def still_holds(self, work: Work, actor: Actor) -> User:
+        """The account whose password was confirmed, inside the transaction that does what it was asked for.
+
+        Raises `WrongPassword` if that is no longer its password, `InvalidAccessToken` if the account is gone.
+        """
+        user = await own_account(work, actor)
+        if user.password_hash != actor.user.password_hash:
+            raise WrongPassword  # it was changed while this one was being checked
+        return user
+
 
 async def set_password(work: Work, user: User, password_hash: str, *, keep_session: str | None) -> None:
     """What every change of a password does: other sessions end, links that could take the account away again die,
@@ -49,14 +63,15 @@ async def set_password(work: Work, user: User, password_hash: str, *, keep_sessi
     await work.sessions.revoke_all(user.id, but=keep_session)
     for purpose in (Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL):
         await work.mailed_tokens.supersede(user.id, purpose)
-    work.announce(PasswordChanged(user.id))
+    work.announce(PasswordChanged(user.id, user.email))
 
 
 @dataclass(frozen=True)
 class ChangePassword:
     """Exchange the password for another one; only this session goes on.
 
-    Raises `WrongPassword`, `PasswordTooCommon` or `TooManyAttempts`.
+    Raises `WrongPassword`, `PasswordTooCommon`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
+    meanwhile.
     """
 
     begin: Begin
@@ -67,9 +82,7 @@ class ChangePassword:
         await self.confirm_password(actor, current)
         password_hash = await self.hash_new_password(new)
         async with self.begin() as work:
-            user = await work.users.get(actor.user.id)
-            if user.password_hash != actor.user.password_hash:
-                raise WrongPassword  # it was changed while this one was being checked
+            user = await self.confirm_password.still_holds(work, actor)
             await set_password(work, user, password_hash, keep_session=actor.session_id)
 
 
@@ -93,7 +106,7 @@ class ForgotPassword:
 class ResetPassword:
     """Set a new password with the token of a mailed link; every session ends.
 
-    Raises `InvalidToken` or `PasswordTooCommon`; after the latter the link still works.
+    Raises `InvalidMailedToken` or `PasswordTooCommon`; after the latter the link still works.
     """
 
     begin: Begin
@@ -108,5 +121,5 @@ class ResetPassword:
             stored = await self.redeem(work, token, Purpose.RESET_PASSWORD)
             user = await work.users.get(stored.user_id)
             if user.email != stored.email:
-                raise InvalidToken  # the address was changed after the mail went out
+                raise InvalidMailedToken  # the address was changed after the mail went out
             await set_password(work, user, password_hash, keep_session=None)

@@ -18,7 +18,7 @@ from domain.sessions import (
     Session,
     SessionNotFound,
 )
-from domain.users import Actor, Email, InactiveUser, InvalidCredentials, User, UserId
+from domain.users import Actor, Email, InactiveUser, InvalidCredentials, User, UserNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,17 @@ class Authenticate:
             raise InactiveUser
         self.activity.note(user, now)
         return Actor(user, claims.session_id)
+
+
+async def own_account(work: Work, actor: Actor) -> User:
+    """The account of whoever is asking, as it is now; nobody else can change it until the transaction ends.
+
+    Raises `InvalidAccessToken` if it was deleted since they were authenticated.
+    """
+    try:
+        return await work.users.get(actor.user.id)
+    except UserNotFound:
+        raise InvalidAccessToken from None
 
 
 @dataclass(frozen=True)
@@ -199,10 +210,12 @@ class RefreshSession:
 
 @dataclass(frozen=True)
 class ListSessions:
+    """One's own live sessions, last used first."""
+
     reads: Reads
 
     async def __call__(self, actor: Actor) -> Sequence[Session]:
-        return await self.reads.sessions_of(actor)
+        return await self.reads.sessions_of(actor.user.id)
 
 
 @dataclass(frozen=True)
@@ -219,8 +232,10 @@ class RevokeSession:
 
 @dataclass(frozen=True)
 class RevokeOtherSessions:
+    """Sign out all of one's own sessions but this one."""
+
     begin: Begin
 
     async def __call__(self, actor: Actor) -> None:
         async with self.begin() as work:
-            await work.sessions.revoke_all(UserId(actor.user.id), but=actor.session_id)
+            await work.sessions.revoke_all(actor.user.id, but=actor.session_id)

@@ -15,7 +15,8 @@ from domain.idempotency import KEPT
 BATCH: Final = 500
 """Rows a transaction removes at most, so that none of them lasts long."""
 REMEMBERED: Final = timedelta(days=7)
-"""How long an expired mailed token is kept: longer than its mail is retried, so that no retry revives a dead one."""
+"""How long an expired mailed token is kept: longer than its mail is retried by itself, so that no such retry revives a
+dead one. A mail that an operator has sent again later than that makes a new link, as if it were asked for only then."""
 OVERDUE: Final = timedelta(days=2)
 """How long a session that has expired is left alone: a host whose clock is wrong must not sign anybody out for good."""
 CHANGES_SPARED: Final = timedelta(hours=1)

@@ -107,7 +107,7 @@ class RunTask:
             raise
         except Exception as error:
             if isinstance(error, Refusal) and not isinstance(error, Unavailable):
-                await run.fail(error.code, f"{error.message}. Please see to that and start the task again")
+                await run.fail(error.code, f"{error}. Please see to that and start the task again")
                 return
             if run.job.attempt < TRIES:
                 raise

@@ -1,5 +1,6 @@
 """Opening accounts and looking after them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,18 +9,29 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.throttle import Limit, Throttle, counted_as
+from application.sessions import own_account
 from domain.events import UserDeleted, UserPinged, UserRegistered, VerificationRequested
+from domain.mailed_tokens import Purpose
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
 from domain.search import words
-from domain.users import Actor, Email, LastSuperuser, RegistrationClosed, User
+from domain.users import (
+    Actor,
+    Email,
+    RegistrationClosed,
+    User,
+    UserChange,
+    must_leave_a_superuser,
+    valid_full_name,
+)
 
 
 @dataclass(frozen=True)
 class RegisterUser:
     """Open an account. The verification mail follows from `UserRegistered`.
 
-    Raises `RegistrationClosed`, `TooManyAttempts`, `PasswordTooCommon` or `EmailTaken`.
+    Raises `RegistrationClosed`, `TooManyAttempts`, `PasswordTooCommon`, `EmailTaken`, or `ValueError` for a name that
+    breaks the rules.
     """
 
     begin: Begin
@@ -31,6 +43,7 @@ class RegisterUser:
     async def __call__(self, *, email: Email, password: Password, full_name: str | None, client: str) -> User:
         if not self.registration_open:
             raise RegistrationClosed
+        full_name = valid_full_name(full_name)
         await self.throttle.spend(Limit.REGISTRATION, counted_as(client))
         password_hash = await self.hash_new_password(password)  # slow on purpose: never inside a transaction
         now = self.clock.now()
@@ -45,7 +58,8 @@ class RegisterUser:
 @dataclass(frozen=True)
 class CreateSuperuser:
     """Open a superuser's account, or promote the one that has this address; its password is then the given one,
-    if one is given. Raises `PasswordTooCommon`, or `ValueError` if a new account has no password.
+    if one is given. Raises `PasswordTooCommon`, `EmailTaken` if somebody else opens such an account at that moment, or
+    `ValueError` if a new account has no password.
     """
 
     begin: Begin
@@ -78,7 +92,7 @@ class GetUser:
     reads: Reads
 
     async def __call__(self, actor: Actor, user_id: int) -> User:
-        actor.must_be(user_id)
+        actor.must_be_self_or_superuser(user_id)
         return await self.reads.user(user_id)
 
 
@@ -100,44 +114,28 @@ class ListUsers:
 
 @dataclass(frozen=True)
 class RenameUser:
-    """Change one's own name."""
+    """Change one's own name.
+
+    Raises `InvalidAccessToken` when the account was deleted meanwhile, `ValueError` for a name that breaks the rules.
+    """
 
     begin: Begin
 
     async def __call__(self, actor: Actor, *, full_name: str | None) -> User:
         async with self.begin() as work:
-            user = await work.users.get(actor.user.id)
-            user.full_name = full_name
+            user = await own_account(work, actor)
+            user.edit(UserChange(rename=True, full_name=full_name))
             await work.users.save(user)
             return user
 
 
-@dataclass(frozen=True, slots=True)
-class UserChange:
-    """What a superuser changes of an account; None leaves a thing as it is."""
-
-    email: Email | None = None
-    is_active: bool | None = None
-    is_superuser: bool | None = None
-    rename: bool = False
-    full_name: str | None = None
-
-    def apply(self, user: User) -> None:
-        if self.email is not None:
-            user.change_email(self.email, verified=False)
-        if self.rename:
-            user.full_name = self.full_name
-        if self.is_active is not None:
-            user.is_active = self.is_active
-        if self.is_superuser is not None:
-            user.is_superuser = self.is_superuser
-
-
 @dataclass(frozen=True)
 class UpdateUser:
-    """Change any account. A new address counts as unverified, and the verification mail goes to it.
+    """Change any account. A new address counts as unverified, and the verification mail goes to it. With that, as
+    with deactivation, a mailed link that could take the account to yet another address dies.
 
-    Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken` or `LastSuperuser`.
+    Raises `NotEnoughPrivileges`, `UserNotFound`, `EmailTaken`, `LastSuperuser`, or `ValueError` for a name that breaks
+    the rules.
     """
 
     begin: Begin
@@ -148,18 +146,19 @@ class UpdateUser:
             superusers = await work.users.lock_active_superusers()
             user = await work.users.get(user_id)
             old_email = user.email
-            change.apply(user)
-            if superusers == {user.id} and not user.administers:
-                raise LastSuperuser
+            user.edit(change)
+            if not user.administers:
+                must_leave_a_superuser(superusers, without=user.id)
             await work.users.save(user)
+            if user.email != old_email or not user.is_active:
+                await work.mailed_tokens.supersede(user.id, Purpose.CHANGE_EMAIL)
             if user.email != old_email:
                 work.announce(VerificationRequested(user.email))
             return user
 
 
-async def _delete(work: Work, user_id: int) -> None:
-    if await work.users.lock_active_superusers() == {user_id}:
-        raise LastSuperuser
+async def _delete(work: Work, user_id: int, superusers: Collection[int]) -> None:
+    must_leave_a_superuser(superusers, without=user_id)
     await work.users.delete(user_id)
     work.announce(UserDeleted(user_id))
 
@@ -173,12 +172,16 @@ class DeleteUser:
     async def __call__(self, actor: Actor, user_id: int) -> None:
         actor.must_be_superuser()
         async with self.begin() as work:
-            await _delete(work, user_id)
+            await _delete(work, user_id, await work.users.lock_active_superusers())
 
 
 @dataclass(frozen=True)
 class DeleteOwnAccount:
-    """Remove one's own account with all that is one's own. Raises `WrongPassword` or `LastSuperuser`."""
+    """Remove one's own account with all that is one's own.
+
+    Raises `WrongPassword`, `LastSuperuser`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
+    meanwhile.
+    """
 
     begin: Begin
     confirm_password: ConfirmPassword
@@ -186,7 +189,9 @@ class DeleteOwnAccount:
     async def __call__(self, actor: Actor, *, password: Password) -> None:
         await self.confirm_password(actor, password)
         async with self.begin() as work:
-            await _delete(work, actor.user.id)
+            superusers = await work.users.lock_active_superusers()  # first: they are locked in their order
+            user = await self.confirm_password.still_holds(work, actor)
+            await _delete(work, user.id, superusers)
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class PingUser:
     clock: Clock
 
     async def __call__(self, actor: Actor, user_id: int) -> None:
-        actor.must_be(user_id)
+        actor.must_be_self_or_superuser(user_id)
         if user_id != actor.user.id:
             await self.reads.user(user_id)
         async with self.begin() as work:

@@ -7,6 +7,7 @@ class Refusal(Exception):
     """What Portico will not do, in words for the person who asked.
 
     `code` is stable and meant for programs; `message` is meant for people. Neither ever holds a value from the request.
+    What `str` says may be more exact than `message`: it may name a limit, or the extension of a file's name.
     """
 
     code: ClassVar[str]

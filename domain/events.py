@@ -34,6 +34,8 @@ class PasswordResetRequested:
 @dataclass(frozen=True, slots=True)
 class PasswordChanged:
     user_id: int
+    email: str
+    """The address at that time: whoever takes the account over afterwards must not be the one who is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class EmailChangeRequested:
     user_id: int
     old_email: str
     new_email: str
+    password_mark: str
+    """`User.password_mark` at that time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Item:
         if self.owner_id != actor.user.id:
             raise ItemNotFound
 
-    def must_be_one_of(self, versions: Collection[int] | None) -> None:
+    def must_be_at_one_of(self, versions: Collection[int] | None) -> None:
         """Raises `VersionMismatch` unless the item is at one of these versions. None demands nothing."""
         if versions is not None and self.version not in versions:
             raise VersionMismatch

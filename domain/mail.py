@@ -1,7 +1,8 @@
 """Messages that people write to people."""
 
-import unicodedata
 from typing import Final
+
+from domain.lines import is_one_line
 
 LONGEST_SUBJECT: Final = 200
 LONGEST_MESSAGE: Final = 50_000
@@ -12,7 +13,7 @@ def valid_subject(text: str) -> str:
     """The subject. Raises `ValueError` unless it is one line of 1 to 200 characters and not blank."""
     if not text.strip() or len(text) > LONGEST_SUBJECT:
         raise ValueError(f"A subject must be 1 to {LONGEST_SUBJECT} characters long and not blank")
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+    if not is_one_line(text):
         raise ValueError("A subject must be one line, without control characters")
     return text
 

@@ -8,7 +8,7 @@ from domain.errors import Refusal
 from domain.users import Email, UserId
 
 
-class InvalidToken(Refusal):
+class InvalidMailedToken(Refusal):
     """One that is unknown, used, superseded, expired or meant for something else."""
 
     code = "invalid_token"
@@ -40,7 +40,7 @@ class MailedToken:
         return not self.dead and self.purpose is purpose and now < self.expires_at
 
     def redeem(self, purpose: Purpose, now: datetime) -> None:
-        """Use it up. Raises `InvalidToken` if it is dead, expired or meant for something else."""
+        """Use it up. Raises `InvalidMailedToken` if it is dead, expired or meant for something else."""
         if not self.is_live(purpose, now):
-            raise InvalidToken
+            raise InvalidMailedToken
         self.dead = True

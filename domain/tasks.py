@@ -96,7 +96,7 @@ class Task:
         self.started_at = self.started_at or now
 
     def advance(self, progress: float, message: str) -> None:
-        """So many hundredths are done. Less than before changes nothing. Raises `TaskEnded`."""
+        """So many hundredths are done; progress never falls, and the message is this one. Raises `TaskEnded`."""
         self.must_go_on()
         self.progress = max(self.progress, min(99, int(progress)))
         self.message = message

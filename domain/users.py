@@ -1,14 +1,19 @@
 """Accounts: who they are and who may do what."""
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, NewType
 
 from domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from domain.lines import is_one_line
 
 UserId = NewType("UserId", int)
 
+LONGEST_FULL_NAME: Final = 255
+"""Characters."""
 ACTIVITY_GRAIN: Final = timedelta(minutes=1)
 """How exactly it is known when somebody last used the API: one that is younger isn't written down again."""
 
@@ -96,6 +101,28 @@ def _unicode_label(label: str) -> str:
     return spelled if canonical and plain else label
 
 
+def valid_full_name(text: str | None) -> str | None:
+    """The name, if there is one. Raises `ValueError` unless it is one line of 1 to 255 characters and not blank."""
+    if text is None:
+        return None
+    if not text.strip() or len(text) > LONGEST_FULL_NAME:
+        raise ValueError(f"A name must be 1 to {LONGEST_FULL_NAME} characters long and not blank")
+    if not is_one_line(text):
+        raise ValueError("A name must be one line, without control characters")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What is to be different of an account; what is None stays as it is, and so does the name unless `rename`."""
+
+    email: Email | None = None
+    is_active: bool | None = None
+    is_superuser: bool | None = None
+    rename: bool = False
+    full_name: str | None = None
+
+
 @dataclass(kw_only=True, slots=True)
 class User:
     """An account. Its id is 0 until the repository gives it one."""
@@ -111,11 +138,27 @@ class User:
     updated_at: datetime
     last_active: datetime | None = None
 
+    def edit(self, change: UserChange) -> None:
+        """Make the change; a new address is unverified. Raises `ValueError` for a name that breaks the rules."""
+        if change.rename:
+            self.full_name = valid_full_name(change.full_name)
+        if change.email is not None:
+            self.change_email(change.email, verified=False)
+        if change.is_active is not None:
+            self.is_active = change.is_active
+        if change.is_superuser is not None:
+            self.is_superuser = change.is_superuser
+
     def change_email(self, email: Email, *, verified: bool) -> None:
         """Take another address. Only one that its owner has confirmed counts as verified."""
         if email != self.email:
             self.email = email
             self.is_verified = verified
+
+    @property
+    def password_mark(self) -> str:
+        """Another one once the password is set or its hash made anew; it tells nothing of either (SHA-256)."""
+        return sha256(self.password_hash.encode()).hexdigest()
 
     def was_active_lately(self, now: datetime) -> bool:
         """Whether `last_active` need not be moved forward yet."""
@@ -125,6 +168,12 @@ class User:
     def administers(self) -> bool:
         """Whether this account can act as a superuser now."""
         return self.is_superuser and self.is_active
+
+
+def must_leave_a_superuser(active: Collection[int], *, without: int) -> None:
+    """Raises `LastSuperuser` if that user is the only one of the `active` superusers: somebody has to administer."""
+    if set(active) == {without}:
+        raise LastSuperuser
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +188,7 @@ class Actor:
         if not self.user.is_superuser:
             raise NotEnoughPrivileges
 
-    def must_be(self, user_id: int) -> None:
+    def must_be_self_or_superuser(self, user_id: int) -> None:
         """Only that user or a superuser may go on, whether that user exists or not. Raises `NotEnoughPrivileges`."""
         if self.user.id != user_id:
             self.must_be_superuser()

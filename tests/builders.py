@@ -1,7 +1,7 @@
 """What tests start from: people, sessions and every use case, on parts in memory."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -345,6 +345,20 @@ class World:
 
     def _observe(self, kind: str, outcome: str) -> None:
         self.outcomes.append((kind, outcome))
+
+    def while_a_password_is_checked(self, happens: Callable[[], Awaitable[None]]) -> None:
+        """Let this happen once, while the next password is compared or hashed."""
+
+        async def happens_once() -> None:
+            self.hasher.while_hashing = None
+            await happens()
+
+        self.hasher.while_hashing = happens_once
+
+    async def change_the_password(self, user: User) -> None:
+        """As its owner does, from a session of their own: `ANOTHER_PASSWORD` is the one from then on."""
+        owner = await self.actor(user, device=PHONE)
+        await self.change_password(owner, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD))
 
     def mails(self, letter: Letter) -> list[Mail]:
         """The letters of that kind that were sent."""

@@ -51,7 +51,7 @@ from domain.pages import Page, PageRequest
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.tasks import Task
-from domain.users import Actor, Email, User, UserId, UserNotFound
+from domain.users import Email, User, UserId, UserNotFound
 
 PING: Final = Statement(select(literal(1)))
 
@@ -129,8 +129,8 @@ class SqlReads:
     async def users(self, request: PageRequest, *, words: Sequence[str], is_active: bool | None) -> Page[User]:
         return await page_of_users(self._database, request, words=words, is_active=is_active)
 
-    async def sessions_of(self, actor: Actor) -> Sequence[Session]:
-        return await sessions_of(self._database, actor.user.id, self._clock.now())
+    async def sessions_of(self, user_id: int) -> Sequence[Session]:
+        return await sessions_of(self._database, user_id, self._clock.now())
 
     async def mailed_token(self, token_hash: str) -> MailedToken | None:
         return await find_mailed_token(self._database, token_hash)

@@ -11,7 +11,7 @@ from application.email_addresses import ChangeEmail, ResendVerification, VerifyE
 from application.passwords import ChangePassword, ForgotPassword, ResetPassword
 from application.sessions import ListSessions, RefreshSession, RevokeOtherSessions, RevokeSession, SignIn, TokenPair
 from domain.errors import TooManyAttempts
-from domain.mailed_tokens import InvalidToken
+from domain.mailed_tokens import InvalidMailedToken
 from domain.passwords import PasswordTooCommon, WrongPassword
 from domain.sessions import InvalidRefreshToken, RefreshTokenReused, SessionNotFound
 from domain.users import EmailTaken, InactiveUser, InvalidCredentials
@@ -197,7 +197,7 @@ async def revoke_other_sessions(
     await revoke(actor)
 
 
-@router.post("/verify-email", responses=errors(InvalidToken, json_body=True))
+@router.post("/verify-email", responses=errors(InvalidMailedToken, json_body=True))
 async def verify_email(body: TokenBody, verify: Annotated[VerifyEmail, use("verify_email")]) -> Message:
     """Confirm an address with the token mailed to it."""
     await verify(body.token)
@@ -213,7 +213,7 @@ async def resend_verification(
     return Message(message="If this address waits to be confirmed, a mail is on its way")
 
 
-@router.post("/change-email", responses=errors(InvalidToken, EmailTaken, json_body=True))
+@router.post("/change-email", responses=errors(InvalidMailedToken, EmailTaken, json_body=True))
 async def change_email(body: TokenBody, change: Annotated[ChangeEmail, use("change_email")]) -> Message:
     """Take the new address with the token mailed to it."""
     await change(body.token)
@@ -229,7 +229,7 @@ async def forgot_password(
     return Message(message="If there is an account with this address, a mail is on its way")
 
 
-@router.post("/password/reset", responses=errors(InvalidToken, PasswordTooCommon, json_body=True))
+@router.post("/password/reset", responses=errors(InvalidMailedToken, PasswordTooCommon, json_body=True))
 async def reset_password(body: PasswordReset, reset: Annotated[ResetPassword, use("reset_password")]) -> Message:
     """Set a new password with the token of a mailed link. Every session ends."""
     await reset(token=body.token, new=body.new_password)

@@ -29,12 +29,12 @@ from domain.errors import (
     UnsupportedType,
     UpstreamError,
 )
-from domain.mailed_tokens import InvalidToken
+from domain.mailed_tokens import InvalidMailedToken
 from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 
 STATUS: Final[Mapping[type[Refusal], int]] = {
-    InvalidToken: 400,
+    InvalidMailedToken: 400,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,

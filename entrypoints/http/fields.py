@@ -1,7 +1,6 @@
 """The types of fields in requests."""
 
 import re
-import unicodedata
 from typing import Annotated, Any, Final
 
 from fastapi import Path
@@ -9,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from domain.passwords import Password, WeakPassword
-from domain.users import Email
+from domain.users import LONGEST_FULL_NAME, Email, valid_full_name
 
 GREATEST_ID: Final = 2**63 - 1
 LONGEST_ADDRESS: Final = 1000
@@ -43,13 +42,14 @@ Text = Annotated[str, BeforeValidator(_text)]
 """Any Unicode but NUL and lone surrogates."""
 
 
-def _single_line(value: str) -> str:
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value):
-        raise PydanticCustomError("name_with_control", "A name must be one line, without control characters")
-    return value
-
-
-PersonName = Annotated[Text, Field(max_length=255, examples=["Ada Lovelace"]), AfterValidator(_single_line)]
+PersonName = Annotated[
+    Text,
+    AfterValidator(valid_full_name),
+    Field(
+        examples=["Ada Lovelace"],
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_FULL_NAME, "pattern": r"\S"},
+    ),
+]
 
 
 def parse_email(text: str) -> Email:

@@ -27,7 +27,7 @@ from application.email_addresses import ChangeEmail, VerifyEmail
 from application.mailed_tokens import CheckMailedToken
 from application.passwords import ResetPassword
 from domain.errors import Unavailable
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import LONGEST, SHORTEST, Password, PasswordTooCommon, WeakPassword
 from domain.users import EmailTaken, UserNotFound
 from entrypoints.http.dependencies import use
@@ -120,7 +120,7 @@ class _PageRoute(APIRoute):
         async def answer_with_a_page(request: Request) -> Response:
             try:
                 return await answer(request)
-            except (InvalidToken, UserNotFound):
+            except (InvalidMailedToken, UserNotFound):
                 return await _page(request, f"{_named(purpose)}_invalid", 400, lifetime=_lifetime(purpose))
             except EmailTaken:
                 return await _page(request, "change_email_taken", 409)
@@ -186,7 +186,7 @@ async def change_email(request: Request, change: Annotated[ChangeEmail, use("cha
 async def _ask(
     request: Request, check: CheckMailedToken, purpose: Purpose, token: str, status: int = 200, /, **values: object
 ) -> HTMLResponse:
-    """The page with the form, which names the address that the link was mailed to. Raises `InvalidToken`."""
+    """The page with the form, which names the address that the link was mailed to. Raises `InvalidMailedToken`."""
     stored = await check(token, purpose)
     return await _page(request, _named(purpose), status, token=token, email=stored.email, **values)
 
@@ -201,14 +201,14 @@ def _chosen_password(texts: Sequence[str]) -> Password:
 
 
 def _token_of_link(request: Request) -> str:
-    """Raises `InvalidToken`."""
+    """Raises `InvalidMailedToken`."""
     return _token(request.query_params.getlist("token"))
 
 
 def _token(texts: Sequence[str]) -> str:
-    """The token of a link. Raises `InvalidToken` unless there is one, and only one, that could be one."""
+    """The token of a link. Raises `InvalidMailedToken` unless there is one, and only one, that could be one."""
     if len(texts) != 1 or not _TOKEN.fullmatch(texts[0]):
-        raise InvalidToken
+        raise InvalidMailedToken
     return texts[0]
 
 

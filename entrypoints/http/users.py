@@ -16,7 +16,6 @@ from application.users import (
     RegisterUser,
     RenameUser,
     UpdateUser,
-    UserChange,
 )
 from domain.errors import TooManyAttempts
 from domain.passwords import PasswordTooCommon, WrongPassword
@@ -26,6 +25,7 @@ from domain.users import (
     NotEnoughPrivileges,
     RegistrationClosed,
     User,
+    UserChange,
     UserNotFound,
 )
 from entrypoints.http.bodies import Route

@@ -21,7 +21,7 @@ from application.ports.jobs import JobQueue
 from application.ports.persistence import Begin, Reads, Work
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
-from domain.users import Actor, User
+from domain.users import User
 from tests.builders import a_user
 from tests.fakes import InMemoryStore, SettableClock
 from tests.fakes.changes import show
@@ -88,7 +88,7 @@ class Store:
 
     async def sessions_of(self, user: User) -> list[str]:
         """The ids of the live sessions of that user, last used first."""
-        return [session.id for session in await self.reads.sessions_of(Actor(user, "none"))]
+        return [session.id for session in await self.reads.sessions_of(user.id)]
 
 
 def database_at(url: str) -> Database:

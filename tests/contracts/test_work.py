@@ -46,7 +46,7 @@ async def test_leaving_the_block_commits_the_changes_and_the_jobs_together(store
 
 async def test_an_event_causes_a_job_for_each_of_its_reactions(store: Store) -> None:
     async with store.begin() as work:
-        work.announce(EmailChangeRequested(7, "old@example.org", "new@exämple.org"))
+        work.announce(EmailChangeRequested(7, "old@example.org", "new@exämple.org", "a mark"))
 
     jobs = await claimed(store)
 

@@ -37,7 +37,7 @@ from domain.resumable import ResumableUpload, UploadPart
 from domain.search import folded
 from domain.sessions import RefreshToken, Session
 from domain.tasks import Task, TaskNotFound
-from domain.users import Actor, Email, User, UserId, UserNotFound
+from domain.users import Email, User, UserId, UserNotFound
 from tests.fakes import transactions
 from tests.fakes.changes import InMemoryChanges, beyond, show
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
@@ -190,12 +190,12 @@ class InMemoryStore:
             next_key=(items[-1].id,) if len(rest) > len(items) > 0 else None,
         )
 
-    async def sessions_of(self, actor: Actor) -> Sequence[Session]:
+    async def sessions_of(self, user_id: int) -> Sequence[Session]:
         await self._answer()
         live = [
             replace(session)
             for session in self._tables.sessions.values()
-            if session.user_id == actor.user.id and session.expires_at > self.clock.now()
+            if session.user_id == user_id and session.expires_at > self.clock.now()
         ]
         return sorted(live, key=lambda session: session.last_used_at, reverse=True)
 

@@ -65,8 +65,9 @@ class Load:
         for _ in range(round(MAILS * share)):
             self.mails.append(f"mail-{len(self.mails)}")
             token = request_id.set(self.mails[-1])
+            user = dice.choice(self.users)
             async with self.container.begin()() as work:
-                work.announce(PasswordChanged(dice.choice(self.users).id))
+                work.announce(PasswordChanged(user.id, user.email))
             request_id.reset(token)
 
     async def _start_import(self, dice: random.Random) -> None:

@@ -199,6 +199,7 @@ async def test_a_patch_that_is_refused_changes_nothing(app: RunningApp) -> None:
         ({"is_superuser": 1}, 422, "validation_error"),
         ({"full_name": "X", "password": "Better-Horse-43"}, 422, "validation_error"),
         ({"full_name": "X", "is_verified": True}, 422, "validation_error"),
+        ({"full_name": " ", "is_active": False}, 422, "validation_error"),
         ({"full_name": "X", "email": "no address"}, 422, "validation_error"),
         ({"full_name": "X", "email": "GRACE@example.org"}, 409, "email_taken"),
     ]

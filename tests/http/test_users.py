@@ -111,6 +111,14 @@ async def test_a_weak_password_is_refused_in_words(app: RunningApp) -> None:
     assert (await app.register(ADA))["id"] > 0
 
 
+async def test_a_name_of_blanks_is_refused(app: RunningApp) -> None:
+    response = await app.http.post("/users/", json={"email": ADA, "password": PASSWORD, "full_name": " \u3000"})
+
+    assert outcome(response) == (422, "validation_error")
+    message = "A name must be 1 to 255 characters long and not blank"
+    assert response.json()["errors"] == [{"field": "body.full_name", "message": message, "type": "value_error"}]
+
+
 async def test_a_leaked_password_is_refused(app: RunningApp) -> None:
     response = await app.http.post("/users/", json={"email": ADA, "password": "Password1"})
 
@@ -150,6 +158,8 @@ async def test_of_oneself_one_changes_the_name_only(app: RunningApp) -> None:
     bodies: list[tuple[dict[str, Any], str]] = [
         ({}, "body.full_name"),
         ({"full_name": "x" * 256}, "body.full_name"),
+        ({"full_name": " \u3000"}, "body.full_name"),
+        ({"full_name": "Ada\nLovelace"}, "body.full_name"),
         ({"full_name": "Eve", "is_superuser": True}, "body.is_superuser"),
         ({"full_name": "Eve", "email": "eve@example.org"}, "body.email"),
         ({"full_nam": "Eve"}, "body.full_name"),

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.mailed_tokens import InvalidToken, MailedToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, MailedToken, Purpose
 from domain.users import Email, UserId
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def test_a_token_can_be_redeemed_once() -> None:
     token = a_token()
     token.redeem(Purpose.VERIFY_EMAIL, NOW)
     assert token.dead
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidMailedToken):
         token.redeem(Purpose.VERIFY_EMAIL, NOW)
 
 
@@ -37,7 +37,7 @@ def test_a_token_is_good_for_its_purpose_only(made_for: Purpose, used_for: Purpo
     token = a_token(made_for)
     assert token.is_live(used_for, NOW) == (made_for is used_for)
     if made_for is not used_for:
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             token.redeem(used_for, NOW)
         assert not token.dead
 
@@ -46,6 +46,6 @@ def test_a_token_is_good_for_its_purpose_only(made_for: Purpose, used_for: Purpo
 def test_a_token_expires_to_the_moment(purpose: Purpose) -> None:
     token = a_token(purpose)
     assert token.is_live(purpose, token.expires_at - timedelta(microseconds=1))
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidMailedToken):
         token.redeem(purpose, token.expires_at)
     assert not token.dead

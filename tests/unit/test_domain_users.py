@@ -1,10 +1,20 @@
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.users import Actor, Email, NotEnoughPrivileges
+from domain.users import (
+    LONGEST_FULL_NAME,
+    Actor,
+    Email,
+    LastSuperuser,
+    NotEnoughPrivileges,
+    UserChange,
+    must_leave_a_superuser,
+    valid_full_name,
+)
 from tests.builders import a_user
 
 MUENCHEN = "xn--mnchen-3ya.de"
@@ -99,11 +109,50 @@ def test_only_an_active_superuser_administers(is_superuser: bool, is_active: boo
     assert a_user(is_superuser=True).administers
 
 
+@pytest.mark.parametrize("name", [None, "A", "Ada Lovelace", "艾达", "Ω" * LONGEST_FULL_NAME])
+def test_a_name_is_any_line_of_text_or_none(name: str | None) -> None:
+    assert valid_full_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", " \u3000\u00a0", "x" * (LONGEST_FULL_NAME + 1), "Ada\nLovelace", "Ada\u2028", "\x1b[2J"]
+)
+def test_what_is_no_name_is_refused_without_being_repeated(name: str) -> None:
+    user = a_user(full_name="Ada")
+    for take in (valid_full_name, lambda name: user.edit(UserChange(rename=True, full_name=name))):
+        with pytest.raises(ValueError, match="A name must be") as refused:
+            take(name)
+        assert not name.strip() or name not in str(refused.value)
+    assert user.full_name == "Ada"
+
+
+def test_a_change_leaves_alone_what_it_does_not_name() -> None:
+    user = a_user(full_name="Ada")
+    user.edit(UserChange(full_name="ignored"))
+    assert user == a_user(full_name="Ada")
+    user.edit(UserChange(email=Email("new@example.org"), is_active=False, is_superuser=True, rename=True))
+    assert user == a_user("new@example.org", is_verified=False, is_active=False, is_superuser=True, full_name=None)
+
+
+def test_of_the_superusers_one_must_stay() -> None:
+    must_leave_a_superuser({1, 2}, without=1)
+    must_leave_a_superuser({1}, without=2)
+    with pytest.raises(LastSuperuser):
+        must_leave_a_superuser({1}, without=1)
+
+
+def test_the_mark_of_a_password_changes_with_it_and_tells_nothing_of_its_hash() -> None:
+    user = a_user()
+    assert user.password_mark == replace(user, full_name="Ada").password_mark
+    assert user.password_mark != replace(user, password_hash=f"{user.password_hash}x").password_mark
+    assert user.password_hash not in user.password_mark
+
+
 def test_an_actor_may_act_on_itself_and_a_superuser_on_everybody() -> None:
-    Actor(a_user(id=1), "s").must_be(1)
-    Actor(a_user(id=1, is_superuser=True), "s").must_be(2)
+    Actor(a_user(id=1), "s").must_be_self_or_superuser(1)
+    Actor(a_user(id=1, is_superuser=True), "s").must_be_self_or_superuser(2)
     with pytest.raises(NotEnoughPrivileges):
-        Actor(a_user(id=1), "s").must_be(2)
+        Actor(a_user(id=1), "s").must_be_self_or_superuser(2)
 
 
 def test_only_a_superuser_passes_for_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 from application.ports.mail import Letter
 from domain.errors import TooManyAttempts
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
-from domain.mailed_tokens import InvalidToken
+from domain.mailed_tokens import InvalidMailedToken
 from domain.passwords import Password, WrongPassword
 from domain.users import Email, EmailTaken, User
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, World
@@ -42,24 +42,24 @@ class TestVerifying:
     async def test_works_once_for_a_day_and_with_the_last_link_only(self, world: World) -> None:
         ada = await world.has(is_verified=False)
         first, second = await link_to_verify(world, ada), await link_to_verify(world, ada)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.verify_email(first)
         await world.verify_email(second)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.verify_email(second)
 
     async def test_with_an_expired_link_is_refused(self, world: World) -> None:
         ada = await world.has(is_verified=False)
         token = await link_to_verify(world, ada)
         world.clock.advance(timedelta(hours=24))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.verify_email(token)
         assert not (await world.store.user(ada.id)).is_verified
 
     async def test_with_an_unknown_token_or_one_for_another_purpose_is_refused(self, world: World) -> None:
         ada = await world.has(is_verified=False)
         for token in ("", "unknown", await link_to_change(world, ada)):
-            with pytest.raises(InvalidToken):
+            with pytest.raises(InvalidMailedToken):
                 await world.verify_email(token)
         assert not (await world.store.user(ada.id)).is_verified
 
@@ -68,7 +68,7 @@ class TestVerifying:
         token = await link_to_verify(world, ada)
         async with world.store.begin() as work:
             await work.users.save(replace(ada, email=NEW))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.verify_email(token)
         assert not (await world.store.user(ada.id)).is_verified
 
@@ -108,7 +108,9 @@ class TestAskingForAnotherAddress:
     async def test_mails_a_link_to_the_new_one_and_a_notice_to_the_old_one(self, world: World) -> None:
         ada = await world.has(full_name="Ada")
         await ask_for_change(world, ada)
-        assert world.store.announced == [EmailChangeRequested(ada.id, old_email=ada.email, new_email=NEW)]
+        assert world.store.announced == [
+            EmailChangeRequested(ada.id, old_email=ada.email, new_email=NEW, password_mark=ada.password_mark)
+        ]
         await world.do_jobs()
         (link,), (notice,) = world.mails(Letter.CHANGE_EMAIL), world.mails(Letter.EMAIL_CHANGE_REQUESTED)
         assert (link.to, link.name, link.token is not None) == (NEW, "Ada", True)
@@ -125,6 +127,16 @@ class TestAskingForAnotherAddress:
         with pytest.raises(WrongPassword):
             await world.request_email_change(actor, new_email=NEW, password=Password(ANOTHER_PASSWORD))
         assert world.store.announced == []
+
+    async def test_tells_the_address_that_is_the_old_one_by_then(self, world: World) -> None:
+        ada = await world.has()
+        actor = await world.actor(ada)
+        token = await link_to_change(world, ada, to=Email("third@example.org"))
+        world.while_a_password_is_checked(lambda: world.change_email(token))
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+        asked = world.store.announced[-1]
+        assert isinstance(asked, EmailChangeRequested)
+        assert asked.old_email == "third@example.org"
 
     @pytest.mark.parametrize("taken", ["bob@example.org", "BOB@example.org", "ada@example.org"])
     async def test_of_a_taken_one_is_refused(self, world: World, taken: str) -> None:
@@ -157,18 +169,18 @@ class TestTakingTheNewAddress:
         ada = await world.has()
         token = await link_to_change(world, ada)
         await world.change_email(token)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(token)
         late = await link_to_change(world, await world.store.user(ada.id), to=Email("third@example.org"))
         world.clock.advance(timedelta(hours=24))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(late)
 
     async def test_asking_again_makes_the_former_link_worthless(self, world: World) -> None:
         ada = await world.has()
         first = await link_to_change(world, ada)
         second = await link_to_change(world, ada, to=Email("third@example.org"))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(first)
         await world.change_email(second)
         assert (await world.store.user(ada.id)).email == "third@example.org"
@@ -186,12 +198,22 @@ class TestTakingTheNewAddress:
 
     async def test_with_a_link_for_another_purpose_is_refused(self, world: World) -> None:
         ada = await world.has(is_verified=False)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(await link_to_verify(world, ada))
 
     async def test_makes_links_mailed_to_the_old_one_worthless(self, world: World) -> None:
         ada = await world.has(is_verified=False)
         verify, change = await link_to_verify(world, ada), await link_to_change(world, ada)
         await world.change_email(change)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.verify_email(verify)
+
+
+async def test_no_address_is_asked_for_with_a_password_that_was_changed_while_it_was_checked(world: World) -> None:
+    ada = await world.has()
+    actor = await world.actor(ada)
+    world.while_a_password_is_checked(lambda: world.change_the_password(ada))
+    with pytest.raises(WrongPassword):
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+    await world.do_jobs()
+    assert world.store.mailed_tokens == []

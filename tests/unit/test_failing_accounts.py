@@ -19,12 +19,11 @@ from application.users import (
     PingUser,
     RenameUser,
     UpdateUser,
-    UserChange,
 )
 from domain.items import ItemChange, ItemSort
 from domain.pages import PageRequest
 from domain.passwords import Password
-from domain.users import Email
+from domain.users import Email, UserChange
 from tests.builders import ANOTHER_PASSWORD, LAPTOP, PASSWORD, World, a_job
 from tests.unit.failing_ports import Fuse, Wiring
 from tests.unit.failing_runs import must_survive_any_failure

@@ -6,7 +6,7 @@ import pytest
 from application.ports.mail import Letter
 from domain.errors import TooManyAttempts
 from domain.events import PasswordChanged, PasswordResetRequested
-from domain.mailed_tokens import InvalidToken, Purpose
+from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
 from domain.users import Email, InvalidCredentials, User
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, PHONE, World
@@ -86,7 +86,7 @@ class TestChanging:
         actor = await world.actor(ada)
         await world.change_password(actor, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD))
         assert [session.id for session in world.store.sessions] == [actor.session_id]
-        assert world.store.announced == [PasswordChanged(ada.id)]
+        assert world.store.announced == [PasswordChanged(ada.id, ada.email)]
         await world.do_jobs()
         assert [(mail.letter, mail.to) for mail in world.mailer.sent] == [(Letter.PASSWORD_CHANGED, ada.email)]
 
@@ -117,9 +117,9 @@ class TestChanging:
         ada = await world.has()
         reset, change = await link_to_reset(world), await link_to_change_email(world, ada)
         await world.change_password(await world.actor(ada), current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=reset, new=Password("Different-Horse-3"))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(change)
 
 
@@ -165,7 +165,7 @@ class TestResetting:
         token = await link_to_reset(world)
         await world.reset_password(token=token, new=Password(ANOTHER_PASSWORD))
         hashed = world.hasher.hashed
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=token, new=Password("Different-Horse-3"))
         assert world.hasher.hashed == hashed, "nothing is hashed for a link that doesn't work"
 
@@ -173,13 +173,13 @@ class TestResetting:
         await world.has()
         token = await link_to_reset(world)
         world.clock.advance(timedelta(hours=1))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=token, new=Password(ANOTHER_PASSWORD))
 
     async def test_takes_the_last_link_only(self, world: World) -> None:
         await world.has()
         first, second = await link_to_reset(world), await link_to_reset(world)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=first, new=Password(ANOTHER_PASSWORD))
         await world.reset_password(token=second, new=Password(ANOTHER_PASSWORD))
 
@@ -192,19 +192,19 @@ class TestResetting:
 
     @pytest.mark.parametrize("token", ["", "unknown"])
     async def test_with_an_unknown_token_is_refused(self, world: World, token: str) -> None:
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=token, new=Password(ANOTHER_PASSWORD))
 
     async def test_with_the_link_of_another_purpose_is_refused(self, world: World) -> None:
         ada = await world.has()
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=await link_to_change_email(world, ada), new=Password(ANOTHER_PASSWORD))
 
     async def test_with_a_link_mailed_to_the_former_address_is_refused(self, world: World) -> None:
         ada = await world.has()
         reset, change = await link_to_reset(world), await link_to_change_email(world, ada)
         await world.change_email(change)
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=reset, new=Password(ANOTHER_PASSWORD))
         assert (await world.store.user(ada.id)).password_hash == ada.password_hash
 
@@ -217,7 +217,7 @@ class TestResetting:
             await world.reset_password(token=token, new=Password("Different-Horse-3"))
 
         world.hasher.while_hashing = use_it
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.reset_password(token=token, new=Password(ANOTHER_PASSWORD))
         assert (await world.store.user(ada.id)).password_hash == plain_hash("Different-Horse-3")
 
@@ -225,7 +225,7 @@ class TestResetting:
         ada = await world.has()
         change = await link_to_change_email(world, ada)
         await world.reset_password(token=await link_to_reset(world), new=Password(ANOTHER_PASSWORD))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.change_email(change)
 
     async def test_looking_at_the_link_spends_nothing(self, world: World) -> None:
@@ -234,8 +234,8 @@ class TestResetting:
         for _ in range(2):
             await world.check_mailed_token(token, Purpose.RESET_PASSWORD)
         for wrong, purpose in (("unknown", Purpose.RESET_PASSWORD), (token, Purpose.VERIFY_EMAIL)):
-            with pytest.raises(InvalidToken):
+            with pytest.raises(InvalidMailedToken):
                 await world.check_mailed_token(wrong, purpose)
         await world.reset_password(token=token, new=Password(ANOTHER_PASSWORD))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidMailedToken):
             await world.check_mailed_token(token, Purpose.RESET_PASSWORD)

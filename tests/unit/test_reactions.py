@@ -43,7 +43,7 @@ def test_of_a_thing_a_job_carries_which_and_whose_it_is(world: World) -> None:
 
 
 def test_asking_for_another_address_is_told_to_both() -> None:
-    event = EmailChangeRequested(7, old_email="old@example.org", new_email="new@example.org")
+    event = EmailChangeRequested(7, old_email="old@example.org", new_email="new@example.org", password_mark="a mark")
     assert jobs_for(event) == [
         NewJob("mail_email_change", asdict(event)),
         NewJob("mail_email_change_requested", asdict(event)),

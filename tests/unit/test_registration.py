@@ -41,6 +41,14 @@ class TestRegistration:
         user = await register(world)
         assert world.store.announced == [UserRegistered(user.id)]
 
+    async def test_under_what_is_no_name_is_refused_without_any_work(self, world: World) -> None:
+        with pytest.raises(ValueError, match="A name must be"):
+            await world.register(
+                email=Email("ada@example.org"), password=Password(PASSWORD), full_name=" ", client="192.0.2.1"
+            )
+        assert await world.store.user_by_email(Email("ada@example.org")) is None
+        assert (world.hasher.hashed, world.throttle.spent) == (0, {})
+
     async def test_is_refused_while_it_is_closed_without_any_work(self, world: World) -> None:
         closed = RegisterUser(
             world.store.begin, world.hash_new_password, world.throttle, world.clock, registration_open=False

@@ -8,7 +8,7 @@ from application.ports.jobs import LeaseLost, PermanentFailure
 from application.task_runs import TRIES, Run, RunTask
 from application.tasks import GAVE_UP, CancelTask, GetTask, ListTasks
 from domain.events import TaskUpdated, UserDeleted
-from domain.files import FileNotFound, QuotaExceeded
+from domain.files import FileNotFound, FileTooLarge, QuotaExceeded
 from domain.idempotency import Attempt
 from domain.pages import PageRequest
 from domain.tasks import KEPT, Task, TaskFinished, TaskImpossible, TaskKind, TaskNotFound, TaskStatus
@@ -166,6 +166,7 @@ class TestDoing:
         [
             (TaskImpossible("wrong_header", "Please correct the file"), "wrong_header", "Please correct the file"),
             (QuotaExceeded(), "quota_exceeded", "Delete some files first"),
+            (FileTooLarge(9), "file_too_large", "File size exceeds 9 bytes. Please"),
         ],
     )
     async def test_what_a_person_can_do_about_it_is_said_at_once(

@@ -1,9 +1,12 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from application.ports.mail import Letter
 from application.users import (
     DeleteUser,
     GetUser,
@@ -11,11 +14,12 @@ from application.users import (
     PingUser,
     RenameUser,
     UpdateUser,
-    UserChange,
 )
 from domain.events import UserPinged, VerificationRequested
+from domain.mailed_tokens import InvalidMailedToken
 from domain.pages import PageRequest
 from domain.passwords import Password, WrongPassword
+from domain.sessions import InvalidAccessToken
 from domain.users import (
     Actor,
     Email,
@@ -23,6 +27,7 @@ from domain.users import (
     LastSuperuser,
     NotEnoughPrivileges,
     User,
+    UserChange,
     UserNotFound,
 )
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, World
@@ -114,6 +119,34 @@ class TestChanging:
         await world.do_jobs()
         assert [mail.to for mail in world.mailer.sent] == ["new@example.org"]
 
+    @pytest.mark.parametrize(
+        "change", [UserChange(email=Email("back@example.org")), UserChange(is_active=False)], ids=["address", "state"]
+    )
+    async def test_an_address_or_deactivating_kills_a_link_that_could_take_the_account_away(
+        self, world: World, change: UserChange
+    ) -> None:
+        ada = await world.has()
+        await world.request_email_change(
+            await world.actor(ada), new_email=Email("eve@example.org"), password=Password(PASSWORD)
+        )
+        await world.do_jobs()
+        (link,) = world.mails(Letter.CHANGE_EMAIL)
+        root = await a_superuser(world)
+        await self.update(world, root, ada, change)
+        await self.update(world, root, ada, UserChange(is_active=True))
+        with pytest.raises(InvalidMailedToken):
+            await world.change_email(link.token or "")
+
+    async def test_another_change_leaves_the_link_to_another_address_alone(self, world: World) -> None:
+        ada = await world.has()
+        await world.request_email_change(
+            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD)
+        )
+        await world.do_jobs()
+        await self.update(world, await a_superuser(world), ada, UserChange(is_superuser=True, email=ada.email))
+        await world.change_email(world.mails(Letter.CHANGE_EMAIL)[0].token or "")
+        assert (await world.store.user(ada.id)).email == "new@example.org"
+
     async def test_to_a_taken_address_is_refused_and_undone(self, world: World) -> None:
         ada, bob = await world.has(), await world.has("bob@example.org")
         change = UserChange(email=Email("BOB@example.org"), is_active=False)
@@ -202,6 +235,32 @@ class TestDeleting:
         assert (await register(world)).id != ada.id
 
 
+class TestOnesOwnAccountThatWasDeletedMeanwhile:
+    @pytest.mark.parametrize(
+        "do",
+        [
+            lambda world, actor: RenameUser(world.store.begin)(actor, full_name="Countess"),
+            lambda world, actor: world.delete_own_account(actor, password=Password(PASSWORD)),
+            lambda world, actor: world.change_password(
+                actor, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD)
+            ),
+            lambda world, actor: world.request_email_change(
+                actor, new_email=Email("new@example.org"), password=Password(PASSWORD)
+            ),
+        ],
+        ids=["rename", "delete", "change the password", "ask for another address"],
+    )
+    async def test_is_told_as_by_the_next_request(
+        self, world: World, do: Callable[[World, Actor], Awaitable[Any]]
+    ) -> None:
+        actor = await world.actor(await world.has())
+        await DeleteUser(world.store.begin)(await a_superuser(world), actor.user.id)
+        announced = list(world.store.announced)
+        with pytest.raises(InvalidAccessToken):
+            await do(world, actor)
+        assert world.store.announced == announced
+
+
 class TestPinging:
     async def test_is_noted_in_the_background(self, world: World) -> None:
         ada = await world.has()
@@ -238,3 +297,12 @@ class TestPinging:
         with pytest.raises(UserNotFound):
             await ping(root, 4711)
         assert [event.user_id for event in world.store.announced if isinstance(event, UserPinged)] == [bob.id]
+
+
+async def test_no_account_is_deleted_with_a_password_that_was_changed_while_it_was_checked(world: World) -> None:
+    ada = await world.has()
+    actor = await world.actor(ada)
+    world.while_a_password_is_checked(lambda: world.change_the_password(ada))
+    with pytest.raises(WrongPassword):
+        await world.delete_own_account(actor, password=Password(PASSWORD))
+    assert (await world.store.user(ada.id)).email == ada.email

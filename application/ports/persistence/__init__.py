@@ -30,7 +30,7 @@ from domain.pages import Page, PageRequest
 from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.tasks import Task
-from domain.users import Actor, Email, User, UserId
+from domain.users import Email, User, UserId
 
 
 class Work(Protocol):
@@ -68,7 +68,8 @@ in time."""
 
 
 class Reads(Protocol):
-    """What is looked up outside a transaction, each in one round trip."""
+    """What is looked up outside a transaction, in one round trip: two for a page beyond the end, and for the changes of
+    several users one more for each who has some."""
 
     async def identify(self, session_id: str) -> tuple[User, datetime] | None:
         """Whose session it is, and when that ends; None if it was revoked or its user is gone."""
@@ -81,7 +82,7 @@ class Reads(Protocol):
     async def users(self, request: PageRequest, *, words: Sequence[str], is_active: bool | None) -> Page[User]:
         """Newest first; each of the words is in the address or the name, in any case."""
 
-    async def sessions_of(self, actor: Actor) -> Sequence[Session]:
+    async def sessions_of(self, user_id: int) -> Sequence[Session]:
         """The live sessions of that user, last used first."""
 
     async def mailed_token(self, token_hash: str) -> MailedToken | None: ...
