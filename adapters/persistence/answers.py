@@ -1,23 +1,60 @@
-"""What was answered under an idempotency key, in the database."""
+"""What was answered under an idempotency key, in the database.
+
+In PostgreSQL, whoever keeps an answer has a lock on its key until the commit, and nobody waits for it. In SQLite
+writers take turns, so nobody meets another one who is at it: one of another process waits, and then finds the answer.
+"""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Integer, and_, bindparam, delete, insert, literal, select, tuple_
+from sqlalchemy import Boolean, Integer, and_, bindparam, delete, insert, literal, select, tuple_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
 from adapters.persistence.rows import AnswerRow
 from adapters.persistence.statements import Statement, moment_ago
-from domain.idempotency import AnswerAlreadyKept, Attempt, KeptAnswer
+from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
 from domain.users import UserId
 
+
+class key_is_ours(FunctionElement[bool]):  # noqa: N801 - reads as a function in SQL expressions
+    """Whether no other transaction has that key, of a user's id and the key; it is this one's then until it ends.
+
+    The lock's number has 63 bits: the chance that two keys share one is nothing to worry about, and the one who came
+    later would only have to ask again. Those below zero are for other locks.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(key_is_ours, "sqlite")
+def _key_in_sqlite(_element: key_is_ours, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "1"
+
+
+@compiles(key_is_ours, "postgresql")
+def _key_in_postgresql(element: key_is_ours, compiler: SQLCompiler, **options: Any) -> str:
+    user_id, key = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"pg_try_advisory_xact_lock(hashtextextended({key}, {user_id}) & {2**63 - 1})"
+
+
 COLUMNS: Final = ("user_id", "key", "fingerprint", "answer")
+TABLE: Final = AnswerRow.__table__  # type: ignore[attr-defined]
 _UNDER_KEY: Final = and_(col(AnswerRow.user_id) == bindparam("by_user"), col(AnswerRow.key) == bindparam("under_key"))
 
-ADD: Final = Statement(
-    insert(AnswerRow).values({name: bindparam(name) for name in COLUMNS} | {"created_at": moment_ago(literal(0))})
-)
+
+def _add() -> Statement:
+    """One statement that takes the key and keeps the answer, or does neither: nothing is spent on asking first."""
+    values = {name: bindparam(name, type_=TABLE.c[name].type) for name in COLUMNS}
+    if_ours = select(*values.values(), moment_ago(literal(0))).where(key_is_ours(values["user_id"], values["key"]))
+    return Statement(insert(AnswerRow).from_select((*COLUMNS, "created_at"), if_ours, include_defaults=False))
+
+
+ADD: Final = _add()
 FIND: Final = Statement(select(col(AnswerRow.fingerprint), col(AnswerRow.answer)).where(_UNDER_KEY))
 _PRIMARY_KEY: Final = tuple_(col(AnswerRow.user_id), col(AnswerRow.key))
 SWEEP: Final = Statement(
@@ -40,7 +77,7 @@ class SqlAnswers:
     async def add(self, answer: KeptAnswer) -> None:
         attempt = answer.attempt
         try:
-            await self._transaction.run(
+            added = await self._transaction.run(
                 ADD,
                 user_id=attempt.user_id,
                 key=attempt.key,
@@ -49,6 +86,8 @@ class SqlAnswers:
             )
         except NotUnique as error:
             raise AnswerAlreadyKept from error
+        if not added:
+            raise IdempotencyInProgress
 
     async def sweep(self, kept: timedelta, *, limit: int) -> int:
         return await self._transaction.run(SWEEP, seconds=int(kept.total_seconds()), limit=limit)

@@ -61,7 +61,8 @@ async def _idempotency(
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="1 to 255 visible ASCII characters. The first 2xx answer under it is kept for 24 hours.",
+            description="1 to 255 visible ASCII characters. The first 2xx answer under it is kept for 24 hours and "
+            "given again; while that request is under way, another one under the key is refused.",
         ),
     ] = None,
 ) -> Idempotency:

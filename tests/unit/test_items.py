@@ -1,3 +1,4 @@
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from application.idempotency import DoOnce, Keep
 from application.items import BATCH, CreateItem, DeleteItem, EditItem, GetItem, ListItems
 from domain.events import ItemCreated, ItemDeleted, ItemUpdated, UserDeleted
-from domain.idempotency import KEPT, Attempt, IdempotencyKeyReused
+from domain.idempotency import KEPT, Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort, VersionMismatch
 from domain.pages import PageRequest
 from domain.passwords import Password
@@ -157,6 +158,35 @@ class TestDoingOnce:
         with pytest.raises(IdempotencyKeyReused):
             await self.once(world, ada, "another")
 
+    async def test_while_it_is_under_way_others_under_the_key_are_refused_whatever_they_ask_for(
+        self, world: World
+    ) -> None:
+        ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
+        do_once = DoOnce(world.store.begin, world.store)
+        comes, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def create_slowly(keep: Keep[Item]) -> Item:
+            comes.set()
+            await goes_on.wait()
+            return await create(world, ada, keep=keep)
+
+        async def quickly(actor: Actor, key: str, fingerprint: str) -> tuple[str, bool]:
+            return await do_once(
+                Attempt(actor.user.id, key, fingerprint), lambda keep: create(world, actor, keep=keep), answer
+            )
+
+        first = asyncio.create_task(do_once(Attempt(ada.user.id, "k", "print"), create_slowly, answer))
+        await comes.wait()
+        for fingerprint in ("print", "another"):
+            with pytest.raises(IdempotencyInProgress):
+                await quickly(ada, "k", fingerprint)
+        others = [await quickly(ada, "K", "print"), await quickly(bob, "k", "print")]
+        goes_on.set()
+        assert (await first, others) == (("item 3", False), [("item 1", False), ("item 2", False)])
+        assert await quickly(ada, "k", "print") == ("item 3", True)
+        with pytest.raises(IdempotencyKeyReused):
+            await quickly(ada, "k", "another")
+
     async def test_after_a_day_the_key_is_free_once_it_was_swept(self, world: World) -> None:
         ada = await an_actor(world)
         await self.once(world, ada)
@@ -178,4 +208,5 @@ class TestDoingOnce:
                 lambda keep: create(world, ada, "", keep),
                 answer,
             )
-        assert await self.once(world, ada) == ("item 1", False)
+        done = await do_once(Attempt(ada.user.id, "k", "print"), lambda keep: create(world, ada, keep=keep), answer)
+        assert done == ("item 1", False)
