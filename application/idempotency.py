@@ -60,13 +60,13 @@ class DoOnce:
         async def keep(work: Work, thing: T) -> None:
             nonlocal text
             text = answer(thing)
-            await work.answers.add(KeptAnswer(attempt, text))
+            await work.kept_answers.add(KeptAnswer(attempt, text))
 
         await create(keep)
         return text
 
     async def _find(self, attempt: Attempt) -> str | None:
-        kept = await self.reads.answer(attempt.user_id, attempt.key)
+        kept = await self.reads.kept_answer(attempt.user_id, attempt.key)
         if kept is None:
             return None
         kept.must_answer(attempt)

@@ -196,7 +196,7 @@ class TestDoingOnce:
         world.clock.advance(timedelta(seconds=1))
         assert await self.once(world, ada) == ("item 1", True)
         await world.handlers["sweep_expired"](a_job())
-        assert await world.store.answer(ada.user.id, "k") is None
+        assert await world.store.kept_answer(ada.user.id, "k") is None
         assert await self.once(world, ada, "another") == ("item 2", False)
 
     async def test_a_failure_keeps_nothing(self, world: World) -> None:

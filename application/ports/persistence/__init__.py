@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from application.ports.jobs import Job
-from application.ports.persistence.answers import Answers
 from application.ports.persistence.blobs import Blobs
 from application.ports.persistence.changes import Changes
 from application.ports.persistence.files import Files
+from application.ports.persistence.idempotency import KeptAnswers
 from application.ports.persistence.imports import Imports
 from application.ports.persistence.items import Items
 from application.ports.persistence.mailed_tokens import MailedTokens
@@ -49,7 +49,7 @@ class Work(Protocol):
     thumbnails: Thumbnails
     tasks: Tasks
     imports: Imports
-    answers: Answers
+    kept_answers: KeptAnswers
     changes: Changes
 
     def announce(self, event: Event) -> None:
@@ -125,7 +125,7 @@ class Reads(Protocol):
     async def import_of(self, file_id: int) -> Import:
         """How far that file has been imported."""
 
-    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+    async def kept_answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user."""
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:

@@ -6,7 +6,7 @@ from typing import Protocol
 from domain.idempotency import KeptAnswer
 
 
-class Answers(Protocol):
+class KeptAnswers(Protocol):
     """What was answered under an idempotency key, inside a transaction."""
 
     async def add(self, answer: KeptAnswer) -> None:

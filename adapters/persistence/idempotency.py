@@ -14,7 +14,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
-from adapters.persistence.rows import AnswerRow
+from adapters.persistence.rows import KeptAnswerRow
 from adapters.persistence.statements import Statement, moment_ago
 from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
 from domain.users import UserId
@@ -43,33 +43,35 @@ def _key_in_postgresql(element: key_is_ours, compiler: SQLCompiler, **options: A
 
 
 COLUMNS: Final = ("user_id", "key", "fingerprint", "answer")
-TABLE: Final = AnswerRow.__table__  # type: ignore[attr-defined]
-_UNDER_KEY: Final = and_(col(AnswerRow.user_id) == bindparam("by_user"), col(AnswerRow.key) == bindparam("under_key"))
+TABLE: Final = KeptAnswerRow.__table__  # type: ignore[attr-defined]
+_UNDER_KEY: Final = and_(
+    col(KeptAnswerRow.user_id) == bindparam("by_user"), col(KeptAnswerRow.key) == bindparam("under_key")
+)
 
 
 def _add() -> Statement:
     """One statement that takes the key and keeps the answer, or does neither: nothing is spent on asking first."""
     values = {name: bindparam(name, type_=TABLE.c[name].type) for name in COLUMNS}
     if_ours = select(*values.values(), moment_ago(literal(0))).where(key_is_ours(values["user_id"], values["key"]))
-    return Statement(insert(AnswerRow).from_select((*COLUMNS, "created_at"), if_ours, include_defaults=False))
+    return Statement(insert(KeptAnswerRow).from_select((*COLUMNS, "created_at"), if_ours, include_defaults=False))
 
 
 ADD: Final = _add()
-FIND: Final = Statement(select(col(AnswerRow.fingerprint), col(AnswerRow.answer)).where(_UNDER_KEY))
-_PRIMARY_KEY: Final = tuple_(col(AnswerRow.user_id), col(AnswerRow.key))
+FIND: Final = Statement(select(col(KeptAnswerRow.fingerprint), col(KeptAnswerRow.answer)).where(_UNDER_KEY))
+_PRIMARY_KEY: Final = tuple_(col(KeptAnswerRow.user_id), col(KeptAnswerRow.key))
 SWEEP: Final = Statement(
-    delete(AnswerRow).where(
+    delete(KeptAnswerRow).where(
         _PRIMARY_KEY.in_(
-            select(col(AnswerRow.user_id), col(AnswerRow.key))
-            .where(col(AnswerRow.created_at) <= moment_ago(bindparam("seconds", type_=Integer)))
+            select(col(KeptAnswerRow.user_id), col(KeptAnswerRow.key))
+            .where(col(KeptAnswerRow.created_at) <= moment_ago(bindparam("seconds", type_=Integer)))
             .limit(bindparam("limit"))
         )
     )
 )
 
 
-class SqlAnswers:
-    """Implements `Answers`."""
+class SqlKeptAnswers:
+    """Implements `KeptAnswers`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -93,7 +95,7 @@ class SqlAnswers:
         return await self._transaction.run(SWEEP, seconds=int(kept.total_seconds()), limit=limit)
 
 
-async def find_answer(database: Database, user_id: UserId, key: str) -> KeptAnswer | None:
+async def find_kept_answer(database: Database, user_id: UserId, key: str) -> KeptAnswer | None:
     """What is kept under that key of that user."""
     row = await database.first(FIND, by_user=user_id, under_key=key)
     if row is None:
