@@ -4,14 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from application.ports.persistence import Begin, Reads, Work
+from application.ports.persistence import Also, Begin, Reads, Work
 from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
 from domain.users import UserId
 
 T = TypeVar("T")
-
-Keep = Callable[[Work, T], Awaitable[None]]
-"""What a use case that creates a thing does with it last, inside its transaction."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class DoOnce:
     """The keys under which something is just being created in this process."""
 
     async def __call__(
-        self, attempt: Attempt, create: Callable[[Keep[T]], Awaitable[object]], answer: Callable[[T], str]
+        self, attempt: Attempt, create: Callable[[Also[T]], Awaitable[object]], answer: Callable[[T], str]
     ) -> tuple[str, bool]:
         """The answer's text, and whether it was given before.
 
@@ -53,7 +50,7 @@ class DoOnce:
             self.under_way.remove(place)
 
     async def _create(
-        self, attempt: Attempt, create: Callable[[Keep[T]], Awaitable[object]], answer: Callable[[T], str]
+        self, attempt: Attempt, create: Callable[[Also[T]], Awaitable[object]], answer: Callable[[T], str]
     ) -> str:
         text = ""
 

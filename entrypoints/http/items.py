@@ -98,7 +98,7 @@ async def create_item(
         headers = {"Location": f"{request.scope['path']}{item.id}", "ETag": entity_tag(item.version)}
         return Response(ItemResponse.of(item).model_dump_json(), 201, headers, "application/json")
 
-    return await once(lambda keep: create(actor, title=body.title, description=body.description, keep=keep), answer)
+    return await once(lambda also: create(actor, title=body.title, description=body.description, also=also), answer)
 
 
 @router.get("/", responses=errors(*SIGNED_IN, NotEnoughPrivileges, validated=True))

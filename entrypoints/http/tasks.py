@@ -105,7 +105,7 @@ async def start_task(
         return Response(started.model_dump_json(), 202, media_type="application/json")
 
     kind, params = TaskKind(body.kind), body.checked_params()
-    return await once(lambda keep: start(actor, kind, params, keep=keep), answer)
+    return await once(lambda also: start(actor, kind, params, also=also), answer)
 
 
 router.add_api_route("/start", not_allowed, methods=["GET", "DELETE"], include_in_schema=False)

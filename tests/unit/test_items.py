@@ -3,8 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from application.idempotency import DoOnce, Keep
+from application.idempotency import DoOnce
 from application.items import BATCH, CreateItem, DeleteItem, EditItem, GetItem, ListItems
+from application.ports.persistence import Also
 from domain.events import ItemCreated, ItemDeleted, ItemUpdated, UserDeleted
 from domain.idempotency import KEPT, Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort, VersionMismatch
@@ -18,8 +19,8 @@ async def an_actor(world: World, email: str = "ada@example.org", *, is_superuser
     return Actor(await world.has(email, is_superuser=is_superuser), "a session")
 
 
-async def create(world: World, actor: Actor, title: str = "Buy milk", keep: Keep[Item] | None = None) -> Item:
-    return await CreateItem(world.store.begin, world.clock)(actor, title=title, description=None, keep=keep)
+async def create(world: World, actor: Actor, title: str = "Buy milk", also: Also[Item] | None = None) -> Item:
+    return await CreateItem(world.store.begin, world.clock)(actor, title=title, description=None, also=also)
 
 
 async def edit(world: World, actor: Actor, item: Item, versions: set[int] | None = None) -> Item:
@@ -144,7 +145,7 @@ class TestDoingOnce:
     async def once(self, world: World, actor: Actor, fingerprint: str = "print") -> tuple[str, bool]:
         do_once = DoOnce(world.store.begin, world.store)
         attempt = Attempt(actor.user.id, "k", fingerprint)
-        return await do_once(attempt, lambda keep: create(world, actor, keep=keep), answer)
+        return await do_once(attempt, lambda also: create(world, actor, also=also), answer)
 
     async def test_the_first_answer_is_given_again(self, world: World) -> None:
         ada = await an_actor(world)
@@ -165,14 +166,14 @@ class TestDoingOnce:
         do_once = DoOnce(world.store.begin, world.store)
         comes, goes_on = asyncio.Event(), asyncio.Event()
 
-        async def create_slowly(keep: Keep[Item]) -> Item:
+        async def create_slowly(also: Also[Item]) -> Item:
             comes.set()
             await goes_on.wait()
-            return await create(world, ada, keep=keep)
+            return await create(world, ada, also=also)
 
         async def quickly(actor: Actor, key: str, fingerprint: str) -> tuple[str, bool]:
             return await do_once(
-                Attempt(actor.user.id, key, fingerprint), lambda keep: create(world, actor, keep=keep), answer
+                Attempt(actor.user.id, key, fingerprint), lambda also: create(world, actor, also=also), answer
             )
 
         first = asyncio.create_task(do_once(Attempt(ada.user.id, "k", "print"), create_slowly, answer))
@@ -205,8 +206,8 @@ class TestDoingOnce:
         with pytest.raises(ValueError, match="title"):
             await do_once(
                 Attempt(ada.user.id, "k", "print"),
-                lambda keep: create(world, ada, "", keep),
+                lambda also: create(world, ada, "", also),
                 answer,
             )
-        done = await do_once(Attempt(ada.user.id, "k", "print"), lambda keep: create(world, ada, keep=keep), answer)
+        done = await do_once(Attempt(ada.user.id, "k", "print"), lambda also: create(world, ada, also=also), answer)
         assert done == ("item 1", False)

@@ -1,9 +1,9 @@
 """What is kept, and the transaction it is kept by. Each noun has a module."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from application.ports.jobs import Job
 from application.ports.persistence.blobs import Blobs
@@ -31,6 +31,8 @@ from domain.resumable import ResumableUpload, UploadPart
 from domain.sessions import Session
 from domain.tasks import Task
 from domain.users import Actor, Email, User, UserId
+
+T = TypeVar("T")
 
 
 class Work(Protocol):
@@ -65,6 +67,9 @@ class Work(Protocol):
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
 """Opens a transaction. Entering it, or the first thing done in it, raises `Unavailable` when the database can't be had
 in time."""
+
+Also = Callable[[Work, T], Awaitable[None]]
+"""What a use case that makes a thing does with it last, inside its transaction, for the one who asked it to."""
 
 
 class Reads(Protocol):
