@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from application.items import CreateItem, DeleteItem, EditItem, GetItem, ListItems
+from domain.ids import GREATEST_ID
 from domain.items import (
     LONGEST_DESCRIPTION,
     LONGEST_TITLE,
@@ -22,7 +23,7 @@ from domain.users import NotEnoughPrivileges
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
-from entrypoints.http.fields import GREATEST_ID, IdInPath, RequestModel, Text
+from entrypoints.http.fields import IdInPath, RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters, SearchWords
 from entrypoints.http.preconditions import IfMatch, IfNoneMatch, entity_tag

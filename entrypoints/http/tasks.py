@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from application.tasks import CancelTask, GetTask, ListTasks, StartTask
 from domain.files import FileNotFound
+from domain.ids import GREATEST_ID
 from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
 from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
-from entrypoints.http.fields import GREATEST_ID, RequestModel, Text
+from entrypoints.http.fields import RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters
 
