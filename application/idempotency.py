@@ -1,57 +1,69 @@
 """Doing a thing once, however often it is asked for under one key: the record commits with what was done."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from application.ports.persistence import Begin, Reads, Work
+from application.ports.persistence import Also, Begin, Reads, Work
 from domain.idempotency import AnswerAlreadyKept, Attempt, IdempotencyInProgress, KeptAnswer
+from domain.users import UserId
 
 T = TypeVar("T")
-
-Keep = Callable[[Work, T], Awaitable[None]]
-"""What a use case that creates a thing does with it last, inside its transaction."""
 
 
 @dataclass(frozen=True)
 class DoOnce:
     """Create a thing under a key, or find what was answered when it was created.
 
-    Of several at once, the database lets one keep its answer while the others wait for it; what they did is undone.
-    A creation that fails keeps nothing, so the key stays free.
+    Of several at once, one does it and the others are refused, whatever they ask for: those of this process before
+    they begin, those of another one when they come to keep their answer, and what they did is undone. A creation that
+    fails keeps nothing, so the key stays free.
     """
 
     begin: Begin
     reads: Reads
+    under_way: set[tuple[UserId, str]] = field(default_factory=set)
+    """The keys under which something is just being created in this process."""
 
     async def __call__(
-        self, attempt: Attempt, create: Callable[[Keep[T]], Awaitable[object]], answer: Callable[[T], str]
+        self, attempt: Attempt, create: Callable[[Also[T]], Awaitable[object]], answer: Callable[[T], str]
     ) -> tuple[str, bool]:
         """The answer's text, and whether it was given before.
 
         Raises `IdempotencyKeyReused`, `IdempotencyInProgress`, or what `create` raises.
         """
         kept = await self._find(attempt)
-        if kept is not None:
+        if kept is not None:  # this first: what is finished is answered, though somebody else may be finding that out
             return kept, True
-        text = ""
-
-        async def keep(work: Work, thing: T) -> None:
-            nonlocal text
-            text = answer(thing)
-            await work.answers.add(KeptAnswer(attempt, text))
-
+        place = attempt.user_id, attempt.key
+        if place in self.under_way:
+            raise IdempotencyInProgress
+        self.under_way.add(place)
         try:
-            await create(keep)
+            return await self._create(attempt, create, answer), False
         except AnswerAlreadyKept:
             kept = await self._find(attempt)
             if kept is None:  # it was swept at this very moment
                 raise IdempotencyInProgress from None
             return kept, True
-        return text, False
+        finally:
+            self.under_way.remove(place)
+
+    async def _create(
+        self, attempt: Attempt, create: Callable[[Also[T]], Awaitable[object]], answer: Callable[[T], str]
+    ) -> str:
+        text = ""
+
+        async def keep(work: Work, thing: T) -> None:
+            nonlocal text
+            text = answer(thing)
+            await work.kept_answers.add(KeptAnswer(attempt, text))
+
+        await create(keep)
+        return text
 
     async def _find(self, attempt: Attempt) -> str | None:
-        kept = await self.reads.answer(attempt.user_id, attempt.key)
+        kept = await self.reads.kept_answer(attempt.user_id, attempt.key)
         if kept is None:
             return None
         kept.must_answer(attempt)

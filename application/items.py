@@ -4,10 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from application.idempotency import Keep
 from application.ports.clock import Clock
 from application.ports.jobs import Job
-from application.ports.persistence import Begin, Reads
+from application.ports.persistence import Also, Begin, Reads
 from domain.events import ItemCreated, ItemDeleted, ItemUpdated
 from domain.items import Item, ItemChange, ItemSort
 from domain.pages import Page, PageRequest
@@ -20,7 +19,7 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True)
 class CreateItem:
-    """`keep`, if it is given, is done in the same transaction once the item is added.
+    """`also`, if it is given, is done in the same transaction once the item is added.
 
     Raises `InvalidAccessToken` when the account was deleted meanwhile, `ValueError` for a text that breaks the rules.
     """
@@ -29,15 +28,15 @@ class CreateItem:
     clock: Clock
 
     async def __call__(
-        self, actor: Actor, *, title: str, description: str | None, keep: Keep[Item] | None = None
+        self, actor: Actor, *, title: str, description: str | None, also: Also[Item] | None = None
     ) -> Item:
         now = self.clock.now()
         item = Item(title=title, description=description, owner_id=actor.user.id, created_at=now, updated_at=now)
         async with self.begin() as work:
             item = await work.items.add(item)
             work.announce(ItemCreated(item))
-            if keep is not None:
-                await keep(work, item)
+            if also is not None:
+                await also(work, item)
         return item
 
 

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from application.files import Content, content_of
-from application.idempotency import Keep
 from application.ports.clock import Clock
-from application.ports.persistence import Begin, Reads
+from application.ports.persistence import Also, Begin, Reads
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore
 from domain.files import FileId, InvalidLink
@@ -48,7 +47,7 @@ class CreateLink:
     clock: Clock
 
     async def __call__(
-        self, actor: Actor, file_id: int, lifetime: timedelta, *, keep: Keep[Link] | None = None
+        self, actor: Actor, file_id: int, lifetime: timedelta, *, also: Also[Link] | None = None
     ) -> Link:
         if not timedelta(seconds=1) <= lifetime <= LONGEST_LIFETIME:
             raise ValueError("A link must live for 1 second to 7 days")
@@ -56,9 +55,9 @@ class CreateLink:
         file.must_belong_to(actor)
         expires = str(-int(-(self.clock.now() + lifetime).timestamp() // 1))
         link = Link(file.id, expires, self.secrets.derived(PURPOSE, _subject(file.id, expires)))
-        if keep is not None:
+        if also is not None:
             async with self.begin() as work:
-                await keep(work, link)
+                await also(work, link)
         return link
 
 

@@ -7,11 +7,10 @@ same link.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.idempotency import Keep
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail, Mailer
-from application.ports.persistence import Begin, Reads
+from application.ports.persistence import Also, Begin, Reads
 from application.ports.security import Secrets
 from application.ports.throttle import Limit, Throttle
 from domain.events import EmailRequested
@@ -22,7 +21,7 @@ from domain.users import Actor, Email, User, UserNotFound
 
 @dataclass(frozen=True)
 class SendEmail:
-    """Have a mail of one's own words sent to any address, soon. `keep`, if it is given, is done in the same
+    """Have a mail of one's own words sent to any address, soon. `also`, if it is given, is done in the same
     transaction.
 
     Raises `NotEnoughPrivileges`, `TooManyAttempts`, or `ValueError` for a text that breaks the rules.
@@ -32,15 +31,15 @@ class SendEmail:
     throttle: Throttle
 
     async def __call__(
-        self, actor: Actor, *, email: Email, subject: str, message: str, keep: Keep[None] | None = None
+        self, actor: Actor, *, email: Email, subject: str, message: str, also: Also[None] | None = None
     ) -> None:
         actor.must_be_superuser()
         event = EmailRequested(email, valid_subject(subject), valid_message(message))
         await self.throttle.spend(Limit.WRITTEN_MAIL, str(actor.user.id))
         async with self.begin() as work:
             work.announce(event)
-            if keep is not None:
-                await keep(work, None)
+            if also is not None:
+                await also(work, None)
 
 
 Recipient = Callable[[User], Email | None]

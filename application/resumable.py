@@ -166,7 +166,7 @@ class ReceiveUpload:
         if sum(part.size for part in parts) != upload.length:  # somebody else went on with it, or terminated it
             raise OffsetMismatch
 
-        async def keep(work: Work, files: Sequence[File]) -> None:
+        async def finish(work: Work, files: Sequence[File]) -> None:
             nonlocal finished
             finished, _ = await work.resumable_uploads.get(upload.id)
             finished.must_be_at(upload.offset)
@@ -175,7 +175,7 @@ class ReceiveUpload:
             await work.resumable_uploads.remove_parts(upload.id)
 
         whole = _staged(parts[0]) if len(parts) == 1 else await self.store.stage(self._joined(parts))
-        await self.keep_drafts(upload.owner_id, [Draft(upload.filename, upload.content_type, whole)], keep)
+        await self.keep_drafts(upload.owner_id, [Draft(upload.filename, upload.content_type, whole)], finish)
         await _discard(self.store, [*empty, *parts])
         return finished
 

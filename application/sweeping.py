@@ -33,7 +33,7 @@ async def _sweep_mailed_tokens(work: Work, now: datetime) -> int:
 
 
 async def _sweep_answers(work: Work, _: datetime) -> int:
-    return await work.answers.sweep(KEPT, limit=BATCH)
+    return await work.kept_answers.sweep(KEPT, limit=BATCH)
 
 
 async def _sweep_changes(work: Work, _: datetime) -> int:

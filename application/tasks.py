@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from application.idempotency import Keep
 from application.ports.clock import Clock
 from application.ports.jobs import Job
-from application.ports.persistence import Begin, Reads
+from application.ports.persistence import Also, Begin, Reads
 from application.ports.security import Secrets
 from domain.events import TaskStarted, TaskUpdated
 from domain.pages import Page, PageRequest
@@ -26,7 +25,7 @@ GAVE_UP: Final = (
 
 @dataclass(frozen=True)
 class StartTask:
-    """Write a task down, to be done by a worker. `keep`, if it is given, is done in the same transaction.
+    """Write a task down, to be done by a worker. `also`, if it is given, is done in the same transaction.
 
     Raises `InvalidAccessToken` when the account was deleted meanwhile, or `FileNotFound` for an import of a file that
     is nobody's or somebody else's.
@@ -38,7 +37,7 @@ class StartTask:
     clock: Clock
 
     async def __call__(
-        self, actor: Actor, kind: TaskKind, params: Mapping[str, Any], *, keep: Keep[Task] | None = None
+        self, actor: Actor, kind: TaskKind, params: Mapping[str, Any], *, also: Also[Task] | None = None
     ) -> Task:
         if kind is TaskKind.IMPORT_ITEMS:
             (await self.reads.file(params["file_id"])).must_belong_to(actor)
@@ -53,8 +52,8 @@ class StartTask:
             task = await work.tasks.add(task)
             work.announce(TaskStarted(task.id, task.owner_id))
             work.announce(TaskUpdated(task))
-            if keep is not None:
-                await keep(work, task)
+            if also is not None:
+                await also(work, task)
         return task
 
 

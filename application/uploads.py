@@ -10,9 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from application.idempotency import Keep
 from application.ports.clock import Clock
-from application.ports.persistence import Begin, Reads, Work
+from application.ports.persistence import Also, Begin, Reads, Work
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uninterrupted import to_the_end
@@ -126,10 +125,10 @@ async def discard(store: BlobStore, staged: Sequence[Staged]) -> None:
 
 @dataclass(frozen=True)
 class KeepDrafts:
-    """Make files of what is staged: all of them or none. `keep`, if it is given, is done in the same transaction.
+    """Make files of what is staged: all of them or none. `also`, if it is given, is done in the same transaction.
 
     Whatever it raises, nothing stays staged: `QuotaExceeded`; `InvalidAccessToken` when the account was deleted
-    meanwhile; `Unavailable`; or what `keep` raises.
+    meanwhile; `Unavailable`; or what `also` raises.
     """
 
     keep_staged: KeepStaged
@@ -137,12 +136,12 @@ class KeepDrafts:
     quota: int
 
     async def __call__(
-        self, owner_id: UserId, drafts: Sequence[Draft], keep: Keep[Sequence[File]] | None = None
+        self, owner_id: UserId, drafts: Sequence[Draft], also: Also[Sequence[File]] | None = None
     ) -> Sequence[File]:
         async def refer(work: Work) -> Sequence[File]:
             files = await self._refer(work, owner_id, drafts)
-            if keep is not None:
-                await keep(work, files)
+            if also is not None:
+                await also(work, files)
             return files
 
         return await self.keep_staged([draft.staged for draft in drafts], refer)

@@ -19,6 +19,7 @@ class IdempotencyKeyReused(Invalid):
 class IdempotencyInProgress(Conflict):
     code = "idempotency_in_progress"
     message = "A request with this idempotency key is under way. Please try again shortly"
+    retry_after = 1
 
 
 class AnswerAlreadyKept(Exception):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, exists, insert, literal, not_, or_, select, text
+from sqlalchemy import and_, bindparam, delete, exists, literal, not_, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
@@ -16,9 +17,11 @@ from adapters.persistence.rows import BlobClaimRow, BlobRow, FileRow, ThumbnailR
 from adapters.persistence.statements import Statement
 from domain.files import Claim
 
-# Both databases know it, and SQLAlchemy only as part of one dialect or the other. The update is there for its lock.
+# PostgreSQL's insert: SQLite has the same clause, in the same words. The update is there for its lock.
 ADD: Final = Statement(
-    text("INSERT INTO blobs (sha256, size) VALUES (:sha256, :size) ON CONFLICT (sha256) DO UPDATE SET size = :size")
+    insert(BlobRow)
+    .values({name: bindparam(name) for name in ("sha256", "size")})
+    .on_conflict_do_update(index_elements=["sha256"], set_={"size": bindparam("size")})
 )
 CLAIM: Final = Statement(
     insert(BlobClaimRow).values({name: bindparam(name) for name in ("id", "sha256", "claimed_at")})

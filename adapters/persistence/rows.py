@@ -120,7 +120,7 @@ class ItemRow(SQLModel, table=True):
     """Title and description as they are searched: see `domain.search.folded`."""
 
 
-class AnswerRow(SQLModel, table=True):
+class KeptAnswerRow(SQLModel, table=True):
     """What was answered under an idempotency key. Those of a deleted user are swept when they expire."""
 
     __tablename__ = "answers"

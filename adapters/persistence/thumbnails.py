@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import bindparam, delete, exists, not_, select, text
+from sqlalchemy import bindparam, delete, exists, not_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from adapters.persistence.blobs import LOCK, SHARE
@@ -13,12 +14,11 @@ from adapters.persistence.statements import Statement
 from domain.files import FileNotFound
 from domain.images import Thumbnail, ThumbnailSize
 
-# Both databases know it, and SQLAlchemy only as part of one dialect or the other.
+# PostgreSQL's insert: SQLite has the same clause, in the same words.
 ADD: Final = Statement(
-    text(
-        "INSERT INTO thumbnails (source, fits, sha256) VALUES (:source, :fits, :sha256)"
-        " ON CONFLICT (source, fits) DO UPDATE SET sha256 = :sha256"
-    )
+    insert(ThumbnailRow)
+    .values({name: bindparam(name) for name in ("source", "fits", "sha256")})
+    .on_conflict_do_update(index_elements=["source", "fits"], set_={"sha256": bindparam("sha256")})
 )
 REMOVE_OF: Final = Statement(
     delete(ThumbnailRow)

@@ -8,11 +8,11 @@ from typing import Final
 from sqlalchemy import literal, select
 
 from adapters.persistence import changes
-from adapters.persistence.answers import SqlAnswers, find_answer
 from adapters.persistence.blobs import SqlBlobs, unused_blobs
 from adapters.persistence.changes import SqlChanges
 from adapters.persistence.database import JOBS, Database, Transaction
 from adapters.persistence.files import SqlFiles, bytes_used_by, find_file, find_newest, page_of_files
+from adapters.persistence.idempotency import SqlKeptAnswers, find_kept_answer
 from adapters.persistence.imports import SqlImports, find_import
 from adapters.persistence.items import SqlItems, find_item, page_of_items
 from adapters.persistence.jobs import hold, write_down
@@ -26,10 +26,10 @@ from adapters.persistence.users import BY_EMAIL, BY_ID, SqlUsers, page_of_users,
 from application.changes import change_of
 from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
-from application.ports.persistence.answers import Answers
 from application.ports.persistence.blobs import Blobs
 from application.ports.persistence.changes import Changes
 from application.ports.persistence.files import Files
+from application.ports.persistence.idempotency import KeptAnswers
 from application.ports.persistence.imports import Imports
 from application.ports.persistence.items import Items
 from application.ports.persistence.mailed_tokens import MailedTokens
@@ -70,7 +70,7 @@ class SqlWork:
         self.thumbnails: Thumbnails = SqlThumbnails(transaction)
         self.tasks: Tasks = SqlTasks(transaction)
         self.imports: Imports = SqlImports(transaction)
-        self.answers: Answers = SqlAnswers(transaction)
+        self.kept_answers: KeptAnswers = SqlKeptAnswers(transaction)
         self.changes: Changes = SqlChanges(transaction)
         self._show = show
         self._transaction = transaction
@@ -174,8 +174,8 @@ class SqlReads:
     async def import_of(self, file_id: int) -> Import:
         return await find_import(self._database, file_id)
 
-    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
-        return await find_answer(self._database, user_id, key)
+    async def kept_answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+        return await find_kept_answer(self._database, user_id, key)
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:
         return await changes.changes_after(self._database, positions, limit=limit)

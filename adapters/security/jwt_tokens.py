@@ -1,7 +1,6 @@
 """Access tokens: signed JSON Web Tokens (RFC 7519, RFC 7515) by joserfc."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from uuid import uuid4
 from adapters.security.signing_keys import SigningKey, SigningKeys
 from application.ports.clock import Clock
 from application.ports.security import Claims
+from domain.ids import id_in
 from domain.sessions import InvalidAccessToken
 from domain.users import UserId
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 TYPE: Final = "at+jwt"
 LONGEST_TOKEN: Final = 4096
 """Characters."""
-GREATEST_ID: Final = 2**63 - 1
-DECIMAL_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +134,7 @@ class JwtAccessTokens:
             and type(session_id) is str
             and session_id
             and claims.get("nbf", 0) <= now
-            and DECIMAL_ID.fullmatch(subject)
-            and (user_id := int(subject)) <= GREATEST_ID
+            and (user_id := id_in(subject)) is not None
         ):
             raise ValueError
         return Claims(UserId(user_id), session_id, float(expires_at))

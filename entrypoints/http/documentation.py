@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from application.ports.storage import StorageFull
 from domain.errors import Refusal, TooManyAttempts, Unavailable
+from domain.idempotency import IdempotencyInProgress
 from domain.partner import ExternalApiError
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
@@ -128,7 +129,8 @@ def described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
         "description": "; ".join(f"`{code}`: {message}" for code, message in codes.items()),
         "content": {"application/json": {"schema": {"$ref": ERROR_BODY}, "examples": examples}},
     }
-    if status in (status_of(TooManyAttempts), status_of(Unavailable), status_of(StorageFull)):
+    to_be_asked_again = (status_of(TooManyAttempts), status_of(Unavailable), status_of(StorageFull))
+    if status in to_be_asked_again or IdempotencyInProgress.code in codes:
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
     return answer
 

@@ -29,6 +29,7 @@ from domain.errors import (
     UnsupportedType,
     UpstreamError,
 )
+from domain.idempotency import IdempotencyInProgress
 from domain.mailed_tokens import InvalidMailedToken
 from domain.resumable import ChecksumMismatch
 from domain.sessions import InvalidAccessToken, NotAuthenticated
@@ -157,7 +158,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     headers = {}
     if challenge := CHALLENGES.get(type(error)):
         headers["WWW-Authenticate"] = challenge
-    if isinstance(error, TooManyAttempts | Unavailable):
+    if isinstance(error, TooManyAttempts | Unavailable | IdempotencyInProgress):
         headers["Retry-After"] = str(error.retry_after)
     errors = []
     if isinstance(error, Invalid):

@@ -1,19 +1,17 @@
 """The types of fields in requests."""
 
-import re
 from typing import Annotated, Any, Final
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from domain.ids import GREATEST_ID, id_in
 from domain.passwords import Password, WeakPassword
 from domain.users import LONGEST_FULL_NAME, Email, valid_full_name
 
-GREATEST_ID: Final = 2**63 - 1
 LONGEST_ADDRESS: Final = 1000
 """Characters before it is composed."""
-ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class RequestModel(BaseModel):
@@ -118,9 +116,10 @@ NewPasswordField = Annotated[
 
 def parse_id(value: Any) -> int:
     """The id of a user, item or file, as a path or a query writes it."""
-    if not isinstance(value, str) or not ID.fullmatch(value) or int(value) > GREATEST_ID:
+    id_ = id_in(value) if isinstance(value, str) else None
+    if id_ is None:
         raise PydanticCustomError("id", "Must be an integer from 1 to 9223372036854775807")
-    return int(value)
+    return id_
 
 
 IdInPath = Annotated[

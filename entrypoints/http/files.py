@@ -221,7 +221,7 @@ async def create_link(
         return Response(linked.model_dump_json(), 200, media_type="application/json")
 
     lifetime = timedelta(seconds=body.expires_in)
-    return await once(lambda keep: create(actor, file_id, lifetime, keep=keep), answer)
+    return await once(lambda also: create(actor, file_id, lifetime, also=also), answer)
 
 
 @router.head("/{file_id}/shared", include_in_schema=False)

@@ -9,7 +9,8 @@ from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
-from application.idempotency import DoOnce, Keep
+from application.idempotency import DoOnce
+from application.ports.persistence import Also
 from domain.idempotency import Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import INVALID_KEY
@@ -31,7 +32,7 @@ class Idempotency:
     do_once: DoOnce
 
     async def __call__(
-        self, create: Callable[[Keep[T] | None], Awaitable[T]], answer: Callable[[T], Response]
+        self, create: Callable[[Also[T] | None], Awaitable[T]], answer: Callable[[T], Response]
     ) -> Response:
         """The answer to what `create` makes now, or made under this key before."""
         if self.attempt is None:
@@ -61,7 +62,8 @@ async def _idempotency(
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="1 to 255 visible ASCII characters. The first 2xx answer under it is kept for 24 hours.",
+            description="1 to 255 visible ASCII characters. The first 2xx answer under it is kept for 24 hours and "
+            "given again; while that request is under way, another one under the key is refused.",
         ),
     ] = None,
 ) -> Idempotency:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from application.items import CreateItem, DeleteItem, EditItem, GetItem, ListItems
+from domain.ids import GREATEST_ID
 from domain.items import (
     LONGEST_DESCRIPTION,
     LONGEST_TITLE,
@@ -22,7 +23,7 @@ from domain.users import NotEnoughPrivileges
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
-from entrypoints.http.fields import GREATEST_ID, IdInPath, RequestModel, Text
+from entrypoints.http.fields import IdInPath, RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters, SearchWords
 from entrypoints.http.preconditions import IfMatch, IfNoneMatch, entity_tag
@@ -98,7 +99,7 @@ async def create_item(
         headers = {"Location": f"{request.scope['path']}{item.id}", "ETag": entity_tag(item.version)}
         return Response(ItemResponse.of(item).model_dump_json(), 201, headers, "application/json")
 
-    return await once(lambda keep: create(actor, title=body.title, description=body.description, keep=keep), answer)
+    return await once(lambda also: create(actor, title=body.title, description=body.description, also=also), answer)
 
 
 @router.get("/", responses=errors(*SIGNED_IN, NotEnoughPrivileges, validated=True))

@@ -12,10 +12,11 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from application.ports.security import Secrets
+from domain.ids import GREATEST_ID
 from domain.pages import Key, Page, PageRequest
 from domain.search import words
 from entrypoints.http.dependencies import use
-from entrypoints.http.fields import GREATEST_ID, Text
+from entrypoints.http.fields import Text
 
 T = TypeVar("T")
 

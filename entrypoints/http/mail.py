@@ -57,5 +57,5 @@ async def send_email(
         return Response(text, 202, media_type="application/json")
 
     return await once(
-        lambda keep: send(actor, email=body.email, subject=body.subject, message=body.message, keep=keep), answer
+        lambda also: send(actor, email=body.email, subject=body.subject, message=body.message, also=also), answer
     )

@@ -14,11 +14,11 @@ from application.conversations import Conversation
 from application.ports.clock import request_id
 from application.realtime import Connection
 from domain.errors import Refusal, Unavailable
+from domain.ids import GREATEST_ID
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
 from entrypoints.http.bodies import parse_json
 from entrypoints.http.errors import RequestError, error_response, words_of
-from entrypoints.http.fields import GREATEST_ID
 from entrypoints.http.observation import request_id_in
 from entrypoints.http.realtime_messages import Action, AskPresence, Publish, Subscribe, Unsubscribe
 from entrypoints.http.sockets import NOT_ALLOWED, UNSUPPORTED, CloseWith, Socket, header

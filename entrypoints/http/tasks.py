@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from application.tasks import CancelTask, GetTask, ListTasks, StartTask
 from domain.files import FileNotFound
+from domain.ids import GREATEST_ID
 from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
 from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
-from entrypoints.http.fields import GREATEST_ID, RequestModel, Text
+from entrypoints.http.fields import RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters
 
@@ -105,7 +106,7 @@ async def start_task(
         return Response(started.model_dump_json(), 202, media_type="application/json")
 
     kind, params = TaskKind(body.kind), body.checked_params()
-    return await once(lambda keep: start(actor, kind, params, keep=keep), answer)
+    return await once(lambda also: start(actor, kind, params, also=also), answer)
 
 
 router.add_api_route("/start", not_allowed, methods=["GET", "DELETE"], include_in_schema=False)

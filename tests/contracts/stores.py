@@ -13,7 +13,7 @@ from sqlmodel import col
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.postgres import PostgresDatabase
-from adapters.persistence.rows import AnswerRow, ChangeRow, JobRow
+from adapters.persistence.rows import ChangeRow, JobRow, KeptAnswerRow
 from adapters.persistence.sqlite import SqliteDatabase
 from adapters.persistence.statements import Statement
 from adapters.persistence.work import SqlReads, begin
@@ -31,7 +31,7 @@ PASS_TIME = Statement(
         due_at=col(JobRow.due_at) - bindparam("elapsed"), created_at=col(JobRow.created_at) - bindparam("elapsed")
     )
 )
-AGE_ANSWERS = Statement(update(AnswerRow).values(created_at=bindparam("kept_at")))
+AGE_ANSWERS = Statement(update(KeptAnswerRow).values(created_at=bindparam("kept_at")))
 AGE_CHANGES = Statement(update(ChangeRow).values(created_at=bindparam("kept_at")))
 
 

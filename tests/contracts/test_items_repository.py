@@ -1,4 +1,4 @@
-"""Items and kept answers, on SQLite, on PostgreSQL and in memory."""
+"""Items, on SQLite, on PostgreSQL and in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,11 +10,10 @@ import pytest
 from application.items import BATCH, RemoveItemsOfUser
 from application.ports.persistence import Work
 from application.users import DeleteUser
-from domain.idempotency import AnswerAlreadyKept, Attempt, KeptAnswer
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort
 from domain.pages import PageRequest
 from domain.sessions import InvalidAccessToken
-from domain.users import Actor, User, UserId
+from domain.users import Actor, User
 from tests.contracts.stores import Store
 
 
@@ -182,55 +181,3 @@ async def test_every_word_must_be_in_title_or_description(store: Store) -> None:
     assert await all_titles(store, ada, ItemSort.OLDEST, "100", "a_b") == ["100% Stra\u00dfe"]
     assert await all_titles(store, ada, ItemSort.OLDEST, "a!b") == ["100 strasse"]
     assert await all_titles(store, ada, ItemSort.OLDEST, "100", "tea") == []
-
-
-def an_answer(store: Store, key: str = "k", *, user_id: int = 1, text: str = "done") -> KeptAnswer:
-    return KeptAnswer(Attempt(UserId(user_id), key, "print"), text)
-
-
-async def keep(store: Store, answer: KeptAnswer) -> None:
-    async with store.begin() as work:
-        await work.answers.add(answer)
-
-
-async def test_an_answer_is_kept_once_under_each_key_of_each_user(store: Store) -> None:
-    first, others, another = an_answer(store), an_answer(store, user_id=2), an_answer(store, "K")
-    for answer in (first, others, another):
-        await keep(store, answer)
-    with pytest.raises(AnswerAlreadyKept):
-        await keep(store, an_answer(store, text="again"))
-    assert await store.reads.answer(UserId(1), "k") == first
-    assert await store.reads.answer(UserId(2), "k") == others
-    assert await store.reads.answer(UserId(1), "K") == another
-    assert await store.reads.answer(UserId(2), "K") is None
-
-
-async def test_old_answers_are_swept_so_many_at_a_time(store: Store) -> None:
-    for n in range(3):
-        await keep(store, an_answer(store, f"{n}"))
-    await store.let_pass(timedelta(hours=24))
-    await keep(store, an_answer(store, "new"))
-    removed = []
-    for _ in range(2):
-        async with store.begin() as work:
-            removed.append(await work.answers.sweep(timedelta(hours=24), limit=2))
-    assert removed == [2, 1]
-    assert await store.reads.answer(UserId(1), "new") is not None
-
-
-async def test_of_several_at_once_one_keeps_its_answer_and_the_others_are_undone(store: Store) -> None:
-    ada = await store.has()
-
-    async def add(n: int) -> str:
-        async with store.begin() as work:
-            await work.items.add(an_item(store, ada, f"{n}"))
-            await work.answers.add(an_answer(store, text=f"{n}"))
-        return f"{n}"
-
-    results = await asyncio.gather(*(add(n) for n in range(8)), return_exceptions=True)
-    (winner,) = [result for result in results if isinstance(result, str)]
-    assert sum(isinstance(result, AnswerAlreadyKept) for result in results) == 7
-    assert await all_titles(store, ada) == [winner]
-    kept = await store.reads.answer(UserId(1), "k")
-    assert kept is not None
-    assert kept.text == winner

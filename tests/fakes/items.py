@@ -46,7 +46,7 @@ class InMemoryItems:
 
 
 @dataclass
-class InMemoryAnswers:
+class InMemoryKeptAnswers:
     tables: Callable[[], Tables]
     now: Callable[[], datetime]
     """The database's clock."""

@@ -10,10 +10,10 @@ from application.changes import change_of
 from application.ports.clock import Clock, request_id
 from application.ports.jobs import Job, NewJob
 from application.ports.persistence import Work
-from application.ports.persistence.answers import Answers
 from application.ports.persistence.blobs import Blobs
 from application.ports.persistence.changes import Changes
 from application.ports.persistence.files import Files
+from application.ports.persistence.idempotency import KeptAnswers
 from application.ports.persistence.imports import Imports
 from application.ports.persistence.items import Items
 from application.ports.persistence.mailed_tokens import MailedTokens
@@ -42,7 +42,7 @@ from tests.fakes import transactions
 from tests.fakes.changes import InMemoryChanges, beyond, show
 from tests.fakes.files import InMemoryBlobs, InMemoryFiles, bytes_of, owned, page_of_files, unused
 from tests.fakes.images import InMemoryThumbnails
-from tests.fakes.items import InMemoryAnswers, InMemoryItems, page_of
+from tests.fakes.items import InMemoryItems, InMemoryKeptAnswers, page_of
 from tests.fakes.jobs import InMemoryJobs
 from tests.fakes.repositories import InMemoryMailedTokens, InMemorySessions, InMemoryUsers, Tables
 from tests.fakes.resumable import InMemoryResumableUploads, found_upload
@@ -61,7 +61,7 @@ class InMemoryWork:
         self.sessions: Sessions = InMemorySessions(self.tables)
         self.mailed_tokens: MailedTokens = InMemoryMailedTokens(self.tables)
         self.items: Items = InMemoryItems(self.tables)
-        self.answers: Answers = InMemoryAnswers(self.tables, now)
+        self.kept_answers: KeptAnswers = InMemoryKeptAnswers(self.tables, now)
         self._changes = InMemoryChanges(self.tables, now)
         self.changes: Changes = self._changes
         self.shown: list[NewChange] = []
@@ -268,7 +268,7 @@ class InMemoryStore:
         state = self._tables.imports.get(file_id, Import(file_id=file_id))
         return replace(state, errors=[*state.errors])
 
-    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+    async def kept_answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         await self._answer()
         kept = self._tables.answers.get((user_id, key))
         return kept[0] if kept else None

@@ -1,11 +1,15 @@
 """`Idempotency-Key` over HTTP, on each deployment."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from tests.running_app import RunningApp
+from tests.http.answers import outcome
+from tests.http.conftest import StartApp
+from tests.running_app import DEADLINE, RunningApp, eventually
+
+IN_PROGRESS: Final = (409, "idempotency_in_progress")
 
 
 async def post(app: RunningApp, headers: dict[str, str], key: str, body: Any = None) -> Any:
@@ -41,13 +45,49 @@ async def test_an_answer_is_the_same_with_a_key_as_without(app: RunningApp) -> N
     assert plain.json().keys() == keyed.json().keys()
 
 
-async def test_twenty_at_once_make_one_row_and_twenty_equal_answers(app: RunningApp) -> None:
+async def until_done(app: RunningApp, headers: dict[str, str], key: str) -> Any:
+    """The answer to a request that is sent again for as long as it is refused because another one is under way."""
+    async with asyncio.timeout(DEADLINE):
+        while (response := await post(app, headers, key)).status_code == 409:
+            assert outcome(response) == IN_PROGRESS
+    return response
+
+
+async def test_twenty_at_once_through_two_processes_make_one_row_and_one_answer(
+    app: RunningApp, start_app: StartApp
+) -> None:
     _, ada = await app.user()
-    responses = await asyncio.gather(*(post(app, ada, "k") for _ in range(20)))
-    assert {response.status_code for response in responses} == {201}
-    assert len({response.content for response in responses}) == 1
-    assert sum("Idempotency-Replayed" not in response.headers for response in responses) == 1
+    both = (app, await start_app(with_worker=False))
+    done = await asyncio.gather(*(until_done(both[number % 2], ada, "k") for number in range(20)))
+    assert {response.status_code for response in done} == {201}
+    assert len({response.content for response in done}) == 1
+    assert sum("Idempotency-Replayed" not in response.headers for response in done) == 1
     assert await total(app, ada) == 1
+
+
+async def test_while_the_first_is_under_way_others_under_its_key_are_refused_at_once(app: RunningApp) -> None:
+    user, ada = await app.user()
+    async with app.container.begin()() as work:
+        await work.users.get(user["id"])  # until this ends, nothing is added for her
+        started = [asyncio.create_task(post(app, ada, "k")) for _ in range(3)]
+        refused = await eventually(lambda: len(done := [task for task in started if task.done()]) == 2 and done)
+        another = await post(app, ada, "k", {"title": "Bread"})
+    (first,) = [await task for task in started if task not in refused]
+    for response in (*(task.result() for task in refused), another):
+        assert outcome(response) == IN_PROGRESS
+        assert int(response.headers["Retry-After"]) > 0
+    assert first.status_code == 201
+    again = await post(app, ada, "k")
+    assert (again.content, again.headers["Idempotency-Replayed"]) == (first.content, "true")
+    assert outcome(await post(app, ada, "k", {"title": "Bread"})) == (422, "idempotency_key_reused")
+    assert await total(app, ada) == 1
+
+
+async def test_what_is_finished_is_given_again_to_all_who_ask_at_once(app: RunningApp) -> None:
+    _, ada = await app.user()
+    first = await post(app, ada, "k")
+    again = await asyncio.gather(*(post(app, ada, "k") for _ in range(20)))
+    assert {(response.status_code, response.content) for response in again} == {(201, first.content)}
 
 
 async def test_another_users_key_is_another_key(app: RunningApp) -> None:

@@ -163,7 +163,7 @@ class Once:
 
     async def __call__(self, actor: Actor, *arguments: Any, **named: Any) -> str:
         act = partial(self.use_case, actor, *arguments, **named)
-        text, _ = await self.do_once(Attempt(actor.user.id, "key", "print"), lambda keep: act(keep=keep), repr)
+        text, _ = await self.do_once(Attempt(actor.user.id, "key", "print"), lambda also: act(also=also), repr)
         return text
 
 

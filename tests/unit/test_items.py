@@ -1,11 +1,13 @@
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from application.idempotency import DoOnce, Keep
+from application.idempotency import DoOnce
 from application.items import BATCH, CreateItem, DeleteItem, EditItem, GetItem, ListItems
+from application.ports.persistence import Also
 from domain.events import ItemCreated, ItemDeleted, ItemUpdated, UserDeleted
-from domain.idempotency import KEPT, Attempt, IdempotencyKeyReused
+from domain.idempotency import KEPT, Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort, VersionMismatch
 from domain.pages import PageRequest
 from domain.passwords import Password
@@ -17,8 +19,8 @@ async def an_actor(world: World, email: str = "ada@example.org", *, is_superuser
     return Actor(await world.has(email, is_superuser=is_superuser), "a session")
 
 
-async def create(world: World, actor: Actor, title: str = "Buy milk", keep: Keep[Item] | None = None) -> Item:
-    return await CreateItem(world.store.begin, world.clock)(actor, title=title, description=None, keep=keep)
+async def create(world: World, actor: Actor, title: str = "Buy milk", also: Also[Item] | None = None) -> Item:
+    return await CreateItem(world.store.begin, world.clock)(actor, title=title, description=None, also=also)
 
 
 async def edit(world: World, actor: Actor, item: Item, versions: set[int] | None = None) -> Item:
@@ -143,7 +145,7 @@ class TestDoingOnce:
     async def once(self, world: World, actor: Actor, fingerprint: str = "print") -> tuple[str, bool]:
         do_once = DoOnce(world.store.begin, world.store)
         attempt = Attempt(actor.user.id, "k", fingerprint)
-        return await do_once(attempt, lambda keep: create(world, actor, keep=keep), answer)
+        return await do_once(attempt, lambda also: create(world, actor, also=also), answer)
 
     async def test_the_first_answer_is_given_again(self, world: World) -> None:
         ada = await an_actor(world)
@@ -157,6 +159,35 @@ class TestDoingOnce:
         with pytest.raises(IdempotencyKeyReused):
             await self.once(world, ada, "another")
 
+    async def test_while_it_is_under_way_others_under_the_key_are_refused_whatever_they_ask_for(
+        self, world: World
+    ) -> None:
+        ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
+        do_once = DoOnce(world.store.begin, world.store)
+        comes, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def create_slowly(also: Also[Item]) -> Item:
+            comes.set()
+            await goes_on.wait()
+            return await create(world, ada, also=also)
+
+        async def quickly(actor: Actor, key: str, fingerprint: str) -> tuple[str, bool]:
+            return await do_once(
+                Attempt(actor.user.id, key, fingerprint), lambda also: create(world, actor, also=also), answer
+            )
+
+        first = asyncio.create_task(do_once(Attempt(ada.user.id, "k", "print"), create_slowly, answer))
+        await comes.wait()
+        for fingerprint in ("print", "another"):
+            with pytest.raises(IdempotencyInProgress):
+                await quickly(ada, "k", fingerprint)
+        others = [await quickly(ada, "K", "print"), await quickly(bob, "k", "print")]
+        goes_on.set()
+        assert (await first, others) == (("item 3", False), [("item 1", False), ("item 2", False)])
+        assert await quickly(ada, "k", "print") == ("item 3", True)
+        with pytest.raises(IdempotencyKeyReused):
+            await quickly(ada, "k", "another")
+
     async def test_after_a_day_the_key_is_free_once_it_was_swept(self, world: World) -> None:
         ada = await an_actor(world)
         await self.once(world, ada)
@@ -166,7 +197,7 @@ class TestDoingOnce:
         world.clock.advance(timedelta(seconds=1))
         assert await self.once(world, ada) == ("item 1", True)
         await world.handlers["sweep_expired"](a_job())
-        assert await world.store.answer(ada.user.id, "k") is None
+        assert await world.store.kept_answer(ada.user.id, "k") is None
         assert await self.once(world, ada, "another") == ("item 2", False)
 
     async def test_a_failure_keeps_nothing(self, world: World) -> None:
@@ -175,7 +206,8 @@ class TestDoingOnce:
         with pytest.raises(ValueError, match="title"):
             await do_once(
                 Attempt(ada.user.id, "k", "print"),
-                lambda keep: create(world, ada, "", keep),
+                lambda also: create(world, ada, "", also),
                 answer,
             )
-        assert await self.once(world, ada) == ("item 1", False)
+        done = await do_once(Attempt(ada.user.id, "k", "print"), lambda also: create(world, ada, also=also), answer)
+        assert done == ("item 1", False)

@@ -3,8 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from application.idempotency import DoOnce, Keep
+from application.idempotency import DoOnce
 from application.ports.jobs import LeaseLost, PermanentFailure
+from application.ports.persistence import Also
 from application.task_runs import TRIES, Run, RunTask
 from application.tasks import GAVE_UP, CancelTask, GetTask, ListTasks
 from domain.events import TaskUpdated, UserDeleted
@@ -23,8 +24,8 @@ async def an_actor(world: World, email: str = "ada@example.org") -> Actor:
     return Actor(await world.has(email), "a session")
 
 
-async def start(world: World, actor: Actor, keep: Keep[Task] | None = None) -> Task:
-    return await world.start_task(actor, EXPORT, {}, keep=keep)
+async def start(world: World, actor: Actor, also: Also[Task] | None = None) -> Task:
+    return await world.start_task(actor, EXPORT, {}, also=also)
 
 
 async def cancel(world: World, actor: Actor, task: Task) -> None:
@@ -84,8 +85,8 @@ class TestStarting:
         ada = await an_actor(world)
         once = DoOnce(world.store.begin, world.store)
 
-        async def start_under(keep: Keep[Task]) -> Task:
-            return await start(world, ada, keep)
+        async def start_under(also: Also[Task]) -> Task:
+            return await start(world, ada, also)
 
         def the_id(task: Task) -> str:
             return task.id

@@ -190,12 +190,12 @@ class TestInterrupted:
     async def test_what_is_done_with_the_files_is_part_of_storing_them(self, world: World) -> None:
         ada = await an_actor(world)
 
-        async def keep(work: Work, files: Sequence[File]) -> None:
+        async def also(work: Work, files: Sequence[File]) -> None:
             assert [await work.files.get(file.id) for file in files] == files
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            await world.keep_drafts(ada.user.id, [await self.draft(world)], keep)
+            await world.keep_drafts(ada.user.id, [await self.draft(world)], also)
         assert world.store.announced == [ContentAbandoned(sha256(b"tea").hexdigest())]
         assert await nothing_is_left(world, ada)
 
@@ -212,12 +212,12 @@ class TestInterrupted:
         ada = await an_actor(world)
         draft = await self.draft(world)
 
-        async def keep(_: Work, __: Sequence[File]) -> None:
+        async def also(_: Work, __: Sequence[File]) -> None:
             world.store.available = False
             raise Unavailable
 
         with pytest.raises(Unavailable):
-            await world.keep_drafts(ada.user.id, [draft], keep)
+            await world.keep_drafts(ada.user.id, [draft], also)
         world.store.available = True
         assert world.store.claims
         await self.sweep_later(world)
@@ -318,13 +318,13 @@ class TestCollecting:
     async def test_an_upload_under_way_keeps_its_bytes(self, world: World) -> None:
         ada = await an_actor(world)
 
-        async def keep(_: Work, __: Sequence[File]) -> None:
+        async def also(_: Work, __: Sequence[File]) -> None:
             assert world.blob_store.blobs
 
         draft = Draft("tea", "text/plain", await world.blob_store.stage(chunks(b"tea")))
         world.clock.advance(STAGED_GRACE)
         await world.handlers["sweep_blobs"](a_job())
-        await world.keep_drafts(ada.user.id, [draft], keep)
+        await world.keep_drafts(ada.user.id, [draft], also)
 
     async def test_what_a_dead_upload_left_is_swept_after_its_grace(self, world: World) -> None:
         ada = await an_actor(world)

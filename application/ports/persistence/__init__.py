@@ -1,15 +1,15 @@
 """What is kept, and the transaction it is kept by. Each noun has a module."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from application.ports.jobs import Job
-from application.ports.persistence.answers import Answers
 from application.ports.persistence.blobs import Blobs
 from application.ports.persistence.changes import Changes
 from application.ports.persistence.files import Files
+from application.ports.persistence.idempotency import KeptAnswers
 from application.ports.persistence.imports import Imports
 from application.ports.persistence.items import Items
 from application.ports.persistence.mailed_tokens import MailedTokens
@@ -32,6 +32,8 @@ from domain.sessions import Session
 from domain.tasks import Task
 from domain.users import Email, User, UserId
 
+T = TypeVar("T")
+
 
 class Work(Protocol):
     """One transaction: leaving the block commits, an exception undoes all of it.
@@ -49,7 +51,7 @@ class Work(Protocol):
     thumbnails: Thumbnails
     tasks: Tasks
     imports: Imports
-    answers: Answers
+    kept_answers: KeptAnswers
     changes: Changes
 
     def announce(self, event: Event) -> None:
@@ -65,6 +67,9 @@ class Work(Protocol):
 Begin = Callable[[], AbstractAsyncContextManager[Work]]
 """Opens a transaction. Entering it, or the first thing done in it, raises `Unavailable` when the database can't be had
 in time."""
+
+Also = Callable[[Work, T], Awaitable[None]]
+"""What a use case that makes a thing does with it last, inside its transaction, for the one who asked it to."""
 
 
 class Reads(Protocol):
@@ -126,7 +131,7 @@ class Reads(Protocol):
     async def import_of(self, file_id: int) -> Import:
         """How far that file has been imported."""
 
-    async def answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
+    async def kept_answer(self, user_id: UserId, key: str) -> KeptAnswer | None:
         """What is kept under that key of that user."""
 
     async def changes_after(self, positions: Mapping[int, int], *, limit: int) -> Sequence[Change]:

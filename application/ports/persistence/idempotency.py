@@ -6,13 +6,15 @@ from typing import Protocol
 from domain.idempotency import KeptAnswer
 
 
-class Answers(Protocol):
+class KeptAnswers(Protocol):
     """What was answered under an idempotency key, inside a transaction."""
 
     async def add(self, answer: KeptAnswer) -> None:
-        """Keep the answer. Waits for a transaction that is doing so under the same key of the same user.
+        """Keep the answer.
 
-        Raises `AnswerAlreadyKept`; this transaction is then of no more use.
+        Raises `AnswerAlreadyKept`, or `IdempotencyInProgress` while another transaction is doing so under the same key
+        of the same user, unless writers take turns anyway: it waits for none but for its turn. This transaction is then
+        of no more use.
         """
 
     async def sweep(self, kept: timedelta, *, limit: int) -> int:
