@@ -76,7 +76,7 @@ async def test_one_who_does_not_read_is_closed_and_slows_nobody_down(portico: Pr
         async def say_much(number: int) -> None:
             for n in range(220):
                 await others[number].send("publish", channel=KITCHEN, data=[number, n, "x" * 8000])
-                await asyncio.sleep(0.025)
+                await asyncio.sleep(0.05)
 
         async def hear_all(number: int) -> list[int]:
             heard = []
