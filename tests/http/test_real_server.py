@@ -29,7 +29,7 @@ async def portico(tmp_path: Path) -> AsyncIterator[Process]:
 
 async def answer_to(portico: Process, sent: bytes) -> tuple[int, Message, Any]:
     """Status, headers and JSON body of what the server answers to these bytes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
         with closing(writer):
             writer.write(sent)
