@@ -24,6 +24,8 @@ from entrypoints.stopping import CourteousProcesses, CourteousServer
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the server was told to stop."""
+SILENCE_SECONDS = 30
+"""How long one of several processes may say nothing before it is killed: it may be busy, as its machine may be."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps its connections, so that it is the proxy that closes them."""
 
@@ -88,6 +90,7 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=SILENCE_SECONDS,
     )
     if workers > 1:
         CourteousProcesses(config, sockets=[config.bind_socket()]).run()

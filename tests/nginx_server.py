@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.certificate import certificate
-from tests.faults.processes import comes_true, reserved_port
+from tests.faults.processes import comes_true
+from tests.ports import reserved_port
 
 CONFIGURATION: Final = Path(__file__).parents[1] / "entrypoints" / "deployment" / "nginx.conf"
 HOW_TO_GET: Final = "no nginx on this machine: `apt-get install nginx-light`"
-STARTING_SECONDS: Final = 20
+STARTING_SECONDS: Final = 60
 PROGRAM: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 AROUND: Final = """

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 HOW_TO_GET: Final = "no Redis on this machine: `apt-get install redis-server`"
-STARTING_SECONDS: Final = 20
+STARTING_SECONDS: Final = 60
 PORT: Final = 6379
 
 

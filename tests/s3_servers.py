@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +16,11 @@ from typing import Any, Final, Self
 
 import boto3
 
+from tests.ports import reserved_port
+
 ACCESS_KEY_ID: Final = "portico-test-key"
 SECRET_ACCESS_KEY: Final = "portico-test-secret"
-STARTING_SECONDS: Final = 30
+STARTING_SECONDS: Final = 60
 
 
 class S3Unavailable(Exception):
@@ -43,6 +45,7 @@ class S3Server:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="portico-s3-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._reserved = ExitStack()
         self.port = 0
 
     @property
@@ -79,10 +82,7 @@ class S3Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Return when it answers. Neither of them can be given a port of 0, so one that is free is looked for."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        """Return when it answers."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + STARTING_SECONDS
@@ -100,10 +100,11 @@ class S3Server:
             self._process = None
 
     def __enter__(self) -> Self:
+        self.port = self._reserved.enter_context(reserved_port())  # neither of them can be given a port of 0
         try:
             self.start()
         except BaseException:
-            shutil.rmtree(self._folder)
+            self._clean_up()
             raise
         return self
 
@@ -111,6 +112,10 @@ class S3Server:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.kill()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        self._reserved.close()
         shutil.rmtree(self._folder)
 
     def _answers(self) -> bool:

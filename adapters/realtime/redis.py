@@ -1,7 +1,7 @@
 """Processes that hear each other through a Redis stream.
 
-A stream keeps what was said for a while, so a process whose link was lost hears it when the link is back, which
-publish and subscribe would not give.
+A stream keeps what was said for a minute, so a process whose link was lost hears it when the link is back, which
+publish and subscribe would not give. Whoever was cut off for longer is told so as ever, and asks for what it lacks.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 2048
 """Messages in the stream, about."""
+KEPT_SECONDS: Final = 60
+"""How long they are in it, and the stream is there when nobody says anything more: names and texts are among them."""
 AT_ONCE: Final = 100
 BLOCK_MS: Final = 2000
 TIMEOUT: Final = 5.0
@@ -36,6 +38,8 @@ class RedisBroadcaster:
         self._outgoing = Outgoing(self._send, lambda: self._lost)
         self._opening = asyncio.Lock()
         self._client: Redis | None = None
+        self._oldest = 0
+        """Where in the stream that begins which is still kept, in milliseconds by the clock of Redis."""
 
     def publish(self, message: str) -> None:
         self._outgoing.put(message)
@@ -113,10 +117,13 @@ class RedisBroadcaster:
     async def _send(self, batch: Sequence[Numbered]) -> None:
         client = await self._opened()
         async with client.pipeline(transaction=False) as pipeline:
+            pipeline.xtrim(self._key, minid=self._oldest, approximate=False)
             for number, message in batch:
                 fields: Any = {"by": self._name, "number": number, "message": message}
                 pipeline.xadd(self._key, fields, maxlen=KEPT, approximate=True)
-            await pipeline.execute()
+            pipeline.expire(self._key, KEPT_SECONDS)
+            _, first, *_ = await pipeline.execute()
+        self._oldest = max(0, int(first.partition("-")[0]) - KEPT_SECONDS * 1000)
 
 
 def _is_before(one: str, other: str) -> bool:

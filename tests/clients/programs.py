@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-RUNNING_SECONDS: Final = 120
+RUNNING_SECONDS: Final = 300
 
 
 async def run(*command: str | Path, folder: Path, **variables: str) -> str:
@@ -18,7 +19,11 @@ async def run(*command: str | Path, folder: Path, **variables: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(RUNNING_SECONDS):
-        output, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(RUNNING_SECONDS):
+            output, _ = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
     assert process.returncode == 0, output.decode()
     return output.decode()

@@ -138,7 +138,7 @@ async def test_an_id_is_drawn_only_once_it_is_ones_turn(database: Database) -> N
                 await may_commit.wait()
 
     async def waiting(count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await database.all(TURNS)) < count:  # noqa: ASYNC110 - they wait in the database
                 await asyncio.sleep(0)
 

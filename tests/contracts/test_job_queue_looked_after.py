@@ -195,17 +195,17 @@ class TestDedupeKeys:
 class TestWaiting:
     async def test_it_ends_when_something_was_added(self, store: Store) -> None:
         await store.jobs.wait(timedelta(milliseconds=10))  # on PostgreSQL this one begins to listen
-        waiting = asyncio.create_task(store.jobs.wait(timedelta(seconds=60)))
+        waiting = asyncio.create_task(store.jobs.wait(timedelta(seconds=600)))
         await asyncio.sleep(0)
 
         await store.jobs.add(NewJob("work"))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await waiting
         assert len(await claim(store)) == 1
 
     async def test_it_ends_after_its_time_when_nothing_was_added(self, store: Store) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(3):
                 await store.jobs.wait(timedelta(milliseconds=10))
 
@@ -213,18 +213,18 @@ class TestWaiting:
         assert await claim(store) == []
         await store.jobs.add(NewJob("work"))
 
-        async with asyncio.timeout(10):
-            await store.jobs.wait(timedelta(seconds=60))
+        async with asyncio.timeout(60):
+            await store.jobs.wait(timedelta(seconds=600))
 
     async def test_a_wait_that_is_given_up_takes_nothing_from_the_next(self, store: Store) -> None:
         await store.jobs.wait(timedelta(milliseconds=10))
-        given_up = asyncio.create_task(store.jobs.wait(timedelta(seconds=60)))
+        given_up = asyncio.create_task(store.jobs.wait(timedelta(seconds=600)))
         await asyncio.sleep(0)
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
-        waiting = asyncio.create_task(store.jobs.wait(timedelta(seconds=60)))
+        waiting = asyncio.create_task(store.jobs.wait(timedelta(seconds=600)))
 
         await store.jobs.add(NewJob("work"))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await waiting

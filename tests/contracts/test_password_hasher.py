@@ -1,6 +1,7 @@
 """What every password hasher promises, then what bcrypt adds."""
 
 import asyncio
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 
@@ -169,11 +170,16 @@ class TestItsThreads:
         assert (await hashing).startswith("portico1$2b$11$")
         assert turns > 100
 
-    async def test_no_more_than_the_bound_wait(self, make: Make) -> None:
+    async def test_no_more_than_the_bound_wait(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate, hash_it = threading.Event(), bcrypt.hashpw
+        monkeypatch.setattr(bcrypt, "hashpw", lambda *given: gate.wait(60) and hash_it(*given))
         hasher = make(threads=1, waiting=1)
-        waiting = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(3)]
-        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [isinstance(outcome, Unavailable) for outcome in outcomes] == [False, False, True]
+        waiting = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await hasher.hash(PASSWORD)
+        gate.set()
+        assert all(hashed.startswith("portico1") for hashed in await asyncio.gather(*waiting))
 
     async def test_a_closed_hasher_accepts_no_more(self, make: Make) -> None:
         hasher = make()

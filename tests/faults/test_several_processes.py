@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import HAS_PROC, comes_to, command, register, serving, sign_in
+from tests.faults.processes import HAS_PROC, Process, comes_to, command, register, serving, sign_in
 from tests.live import account, greeted
 from tests.running_app import bearer, eventually
 
 ADA = "ada@example.org"
 OPEN = "portico_websocket_connections"
 MINE = 'portico_http_requests_total{method="GET",route="/api/v1/users/me",status="%s"}'
+
+
+async def both_serving(portico: Process) -> list[int]:
+    """The ids of its two processes, once both take requests: one that is paused before that would be replaced."""
+    await eventually(lambda: portico.errors.count("Application startup complete") == 2)
+    return portico.serving_processes()
 
 
 async def test_a_revoked_session_is_dead_on_the_next_request_in_every_process(
@@ -43,7 +49,7 @@ async def test_the_processes_of_one_server_all_serve_and_give_their_figures_toge
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
     async with serving(data, "--workers", "2", **settings) as portico:
-        one, two = await eventually(lambda: pids if len(pids := portico.serving_processes()) == 2 else None)
+        one, two = await both_serving(portico)
         async with portico.client() as client:
             await register(client, ADA)
             pair = (await sign_in(client, ADA)).json()
@@ -73,7 +79,7 @@ async def test_what_a_process_that_crashed_had_open_is_no_longer_counted(
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
     async with serving(data, "--workers", "2", **settings) as portico:
-        one, two = await eventually(lambda: pids if len(pids := portico.serving_processes()) == 2 else None)
+        one, two = await both_serving(portico)
         async with portico.client() as client:
             ada = await account(client)
         with portico.paused(two):  # so it is the other one that they are connected to

@@ -62,7 +62,7 @@ async def test_a_worker_told_to_stop_finishes_the_job_that_it_has(database: dict
         mails.misbehave("DATA", "hold", times=1)
         await app.register(ADA)
         async with working(data, **database, **mail_through(mails)) as worker:
-            await eventually(lambda: mails.unconfirmed, deadline=30)
+            await eventually(lambda: mails.unconfirmed)
             worker.terminate()
             mails.release()
             status = await worker.exit_status()

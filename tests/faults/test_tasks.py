@@ -22,9 +22,11 @@ from tests.builders import a_user
 from tests.faults.processes import HAS_PROC, Process, comes_true, working_hastily
 from tests.running_app import settings_for
 
-ROWS: Final = 12_000
+ROWS: Final = 40_000
+ENDLESS: Final = 200_000
+"""Rows that no worker gets through before it is told to stop: only uploading them costs something."""
 MIB: Final = 1024 * 1024
-DEADLINE: Final = 60.0
+DEADLINE: Final = 300.0
 MOST_GROWTH: Final = 48.0
 """MiB that a worker may need more for another 400 MiB: what the allocator doesn't give back."""
 
@@ -119,7 +121,9 @@ async def test_a_worker_that_is_paused_past_its_lease_writes_nothing_more(databa
         done = await there.task(task_id)
         titles = await there.titles()
 
-    assert (done.attempts, done.result and done.result["created"]) == (2, ROWS)
+    assert done.attempts >= 2
+    assert done.result is not None
+    assert done.result["created"] == ROWS
     assert Counter(titles) == Counter(str(n) for n in range(ROWS))
 
 
@@ -131,7 +135,7 @@ async def test_a_task_that_is_cancelled_while_it_runs_brings_nothing_more_about(
     database: dict[str, str], data: Path
 ) -> None:
     async with office(data, database) as there, working_hastily(data, **database):
-        task_id = await there.start_import(a_csv(ROWS))
+        task_id = await there.start_import(a_csv(ENDLESS))
         await there.comes_to(task_id)
         await there.container.cancel_task()(there.actor, task_id)
         cancelled, made = await there.task(task_id), await there.titles()
@@ -140,7 +144,7 @@ async def test_a_task_that_is_cancelled_while_it_runs_brings_nothing_more_about(
 
     assert (cancelled.status, cancelled) == ("cancelled", after)
     assert made == made_in_the_end == [str(n) for n in range(len(made))]
-    assert 0 < len(made) < ROWS
+    assert 0 < len(made) < ENDLESS
 
 
 @pytest.mark.skipif(not HAS_PROC, reason="needs /proc to look at the memory of a process")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dependency_injector.providers import Object
 
+from application import activity
 from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fakes import SettableClock
 from tests.mail_server import smtp_server
@@ -61,6 +62,12 @@ def throttle_settings(deployment: Deployment, request: pytest.FixtureRequest) ->
         return {}
     server: RedisServer = request.getfixturevalue("redis")
     return {"redis_url": server.url, "rate_limits_enabled": True}
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_written_down_as_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users are compared as a whole, and `last_active` must not move meanwhile, however long a test takes."""
+    monkeypatch.setattr(activity, "PAUSE", timedelta(hours=1))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What holds for every call of the API."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -46,9 +48,8 @@ async def test_a_client_that_asks_for_problem_details_gets_rfc_9457(app: Running
 
     assert response.headers["Content-Type"] == "application/problem+json"
     body = response.json()
-    assert (body["status"], body["title"], body["instance"]) == (422, "Unprocessable Content", "/api/v1/users/") or (
-        body["title"] == "Unprocessable Entity"
-    )
+    assert (body["status"], body["instance"]) == (422, "/api/v1/users/")
+    assert body["title"] in {"Unprocessable Content", "Unprocessable Entity"}  # as this Python calls it
     assert {"type", "detail", "code", "errors", "request_id"} <= body.keys()
 
 
@@ -106,7 +107,8 @@ async def test_any_other_origin_gets_no_cors_header(app: RunningApp, origin: str
 
 async def test_an_unexpected_failure_is_a_500_that_tells_nothing(start_app: Any, capfd: Any) -> None:
     app = await start_app()
-    app.container.register_user.override(_broken)
+    with closing(sqlite3.connect(app.data / "portico.db")) as database:
+        database.execute("CREATE TRIGGER broken BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'secret detail'); END")
 
     with structlog.testing.capture_logs():
         response = await app.http.post("/users/", json=ADA)
@@ -116,17 +118,9 @@ async def test_an_unexpected_failure_is_a_500_that_tells_nothing(start_app: Any,
     assert response.headers["X-Request-ID"] == response.json()["request_id"]
 
 
-def _broken() -> Any:
-    async def register(**_: object) -> None:
-        raise RuntimeError("secret detail")
-
-    return register
-
-
 async def test_the_parts_tell_whether_they_are_ready(app: RunningApp) -> None:
     live = await app.at_root.get("/health/live")
     ready = await app.at_root.get("/health/ready")
-    (app.data / "portico.db").unlink()
 
     assert (live.status_code, ready.status_code) == (200, 200)
     assert ready.json() == {"status": "ready", "checks": {"database": "ok", "storage": "ok", "jobs": "ok"}}
@@ -141,7 +135,8 @@ async def test_metrics_count_by_route_and_never_by_path(app: RunningApp) -> None
 
     assert 'portico_http_requests_total{method="GET",route="/api/v1/users/{user_id}",status="404"} 1.0' in text
     assert 'route="unmatched",status="404"' in text
-    assert "777" not in text
+    assert "/users/777" not in text
+    assert '777"' not in text
     for name in (
         "portico_http_request_duration_seconds_bucket",
         "portico_http_requests_in_flight",

@@ -13,7 +13,7 @@ from tests.running_app import PASSWORD
 
 ADA: Final = "ada@example.org"
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-PATIENCE: Final = 20_000
+PATIENCE: Final = 60_000
 """Milliseconds until something must have appeared."""
 
 

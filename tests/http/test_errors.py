@@ -1,17 +1,17 @@
 """An error is the same thing whoever raised it, in whichever form it is asked for, and from wherever."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import pytest
 import structlog.testing
-from dependency_injector.providers import Object
 
-from domain.errors import Unavailable
 from tests.deployments import LAPTOP, Deployment
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp
@@ -29,26 +29,16 @@ def deployment() -> Deployment:
     return LAPTOP
 
 
-class Failing:
-    """A use case that fails in its own way."""
-
-    def __init__(self, failure: Exception) -> None:
-        self.failure = failure
-
-    async def __call__(self, *_: object, **__: object) -> None:
-        raise self.failure
-
-
 @pytest.fixture
 async def troubled(start_app: StartApp) -> AsyncIterator[RunningApp]:
-    """An app in which two use cases fail, and attempts to sign in are limited."""
-
-    def prepare(container: Any) -> None:
-        container.forgot_password.override(Object(Failing(Unavailable())))
-        container.resend_verification.override(Object(Failing(RuntimeError("SELECT secret FROM users"))))
-
+    """An app whose database takes no users and has no place for jobs, and which limits attempts to sign in."""
+    app = await start_app(rate_limits_enabled=True, with_worker=False)
+    with closing(sqlite3.connect(app.data / "portico.db")) as database:
+        refusal = "SELECT RAISE(ABORT, 'SELECT secret FROM users')"
+        database.execute(f"CREATE TRIGGER broken BEFORE INSERT ON users BEGIN {refusal}; END")
+        database.execute("DROP TABLE jobs")
     with structlog.testing.capture_logs():
-        yield await start_app(rate_limits_enabled=True, prepare=prepare)
+        yield app
 
 
 async def signing_in_too_often(http: httpx2.AsyncClient, headers: dict[str, str]) -> httpx2.Response:
@@ -69,9 +59,7 @@ CALLS: Final[dict[tuple[int, str], Call]] = {
     (422, "validation_error"): lambda http, h: http.post("/users/", json={"secret": "secret"}, headers=h),
     (429, "too_many_attempts"): signing_in_too_often,
     (431, "headers_too_large"): lambda http, h: http.get("/users/me", headers=h | {"X-Padding": "x" * 40_000}),
-    (500, "internal_error"): lambda http, h: http.post(
-        "/auth/verify-email/resend", json={"email": ADA["email"]}, headers=h
-    ),
+    (500, "internal_error"): lambda http, h: http.post("/users/", json=ADA, headers=h),
     (503, "unavailable"): lambda http, h: http.post("/auth/password/forgot", json={"email": ADA["email"]}, headers=h),
 }
 

@@ -54,7 +54,7 @@ async def test_a_peer_that_is_gone_is_noticed_whether_anything_waits_for_it_or_n
         finally:
             ended.set()
 
-    async with served(app) as port, asyncio.timeout(20):
+    async with served(app) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         with closing(writer):
             writer.write(HANDSHAKE)

@@ -17,7 +17,7 @@ from tests.running_app import copy_database
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-PATIENCE: Final = 20_000
+PATIENCE: Final = 60_000
 """Milliseconds."""
 KITCHEN: Final = "room:kitchen"
 USED: Final = """

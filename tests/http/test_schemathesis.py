@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.processes import command, serving
@@ -11,6 +12,7 @@ from tests.running_app import PASSWORD
 
 ROOT = Path(__file__).parents[2]
 SUPERUSER = "root@example.org"
+RUNNING_SECONDS = 500
 
 
 async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
@@ -41,8 +43,12 @@ async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_pat
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        async with asyncio.timeout(100):
-            output, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(RUNNING_SECONDS):
+                output, _ = await process.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
 
     assert process.returncode == 0, output.decode()
     assert b"generated" in output

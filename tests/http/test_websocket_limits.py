@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.processes import Process, comes_to, serving
 from tests.live import PROTECTED, Account, account, connected, greeted
-from tests.running_app import copy_database
+from tests.running_app import copy_database, eventually
 
 LOBBY = "/ws/1"
 KITCHEN = "room:kitchen"
@@ -76,7 +76,7 @@ async def test_one_who_does_not_read_is_closed_and_slows_nobody_down(portico: Pr
         async def say_much(number: int) -> None:
             for n in range(220):
                 await others[number].send("publish", channel=KITCHEN, data=[number, n, "x" * 8000])
-                await asyncio.sleep(0.025)
+                await asyncio.sleep(0.05)
 
         async def hear_all(number: int) -> list[int]:
             heard = []
@@ -91,8 +91,7 @@ async def test_one_who_does_not_read_is_closed_and_slows_nobody_down(portico: Pr
         )
         assert results[:senders] == [list(range(220))] * senders
         await comes_to(portico, "portico_websocket_connections", senders)
-        deaf.socket.transport.resume_reading()
-        assert await deaf.ends() in (1013, 1006)
+        await eventually(lambda: '"code": 1013' in portico.errors)
 
 
 async def test_pings_without_end_from_one_who_does_not_read_end_the_connection(portico: Process, ada: Account) -> None:
@@ -105,7 +104,7 @@ async def test_pings_without_end_from_one_who_does_not_read_end_the_connection(p
                 await asyncio.sleep(0)
                 if client.socket.transport.is_closing():
                     raise ConnectionError
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while client.socket.transport.get_write_buffer_size() > 1_000_000:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
         await comes_to(portico, "portico_websocket_connections", 0)
