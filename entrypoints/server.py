@@ -38,13 +38,17 @@ def serve(container: Container, *, host: str, port: int, workers: int) -> None:
     if workers == 1:
         app = app_of(container, with_worker=True)
         _look_for_garbage()
-        _run(app, host=host, port=port, workers=1)
+        server = CourteousServer(_config(app, host=host, port=port), container.stopping())
+        server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
         return
     gc.enable()
     log.info("several processes serve: the background work, mail too, is done by portico worker")
     folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="portico-metrics-")
     try:
-        _run("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
+        config = _config("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
+        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,8 +72,8 @@ def _stopped(_signal: int, _frame: FrameType | None) -> None:
     pass
 
 
-def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
-    config = uvicorn.Config(
+def _config(app: FastAPI | str, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -86,10 +90,3 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    if workers > 1:
-        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
-        return
-    server = CourteousServer(config)
-    server.run()
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
