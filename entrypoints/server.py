@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def serve(container: Container, *, host: str, port: int, workers: int) -> None:
-    """Serve until told to stop. One process also does the background work. Returns after a graceful stop."""
-    signal.signal(signal.SIGTERM, _stopped)  # uvicorn raises the signal again once it has stopped: that is no failure
-    signal.signal(signal.SIGINT, _stopped)
+    """Serve until told to stop: then it exits with 0. One process also does the background work."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     migrate_if_wanted(container)
     if workers == 1:
         app = app_of(container, with_worker=True)
@@ -68,8 +68,9 @@ def _look_for_garbage() -> None:
     gc.enable()
 
 
-def _stopped(_signal: int, _frame: FrameType | None) -> None:
-    pass
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """While nothing is served yet, and once nothing is any more: uvicorn then raises again the signal that it heard."""
+    sys.exit(0)
 
 
 def _config(app: FastAPI | str, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.faults.processes import (
     Process,
@@ -15,6 +17,7 @@ from tests.faults.processes import (
     register,
     serving,
     sign_in,
+    starting,
     working,
 )
 from tests.mail_server import smtp_server
@@ -114,6 +117,25 @@ async def test_a_server_that_stops_takes_up_no_more_jobs(database: dict[str, str
     assert status == 0
     assert "mail_verification" in jobs
     assert not Mailbox(data / "mail").mails()
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_server_can_be_told_to_stop_while_it_starts(told: signal.Signals, workers: str, data: Path) -> None:
+    """Here, while it looks at a database that doesn't answer whether it must be brought up to date."""
+    asking: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    silent = await asyncio.start_server(lambda _, writer: asking.put_nowait(writer), "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    settings = {"DATABASE_URL": f"postgresql://portico@{host}:{port}/portico", "AUTO_MIGRATE": "true"}
+    async with silent, starting(data, "--port", "0", "--workers", workers, **settings) as portico:
+        async with asyncio.timeout(30):
+            writer = await asking.get()
+        portico.process.send_signal(told)
+        status = await portico.exit_status()
+        writer.close()
+
+    assert status == 0
+    assert "Traceback" not in portico.errors
 
 
 async def is_under_way(portico: Process) -> bool:
