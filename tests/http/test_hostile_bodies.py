@@ -1,5 +1,6 @@
 """Bodies and queries that should not be: each gets a clear 4xx, echoes nothing and leaves the database as it was."""
 
+import asyncio
 import gzip
 import json
 import sqlite3
@@ -122,6 +123,44 @@ async def test_the_largest_body_is_still_read_and_one_byte_more_is_not(app: Runn
 
     assert outcome(over) == (413, "body_too_large")
     assert exact.status_code == 201
+
+
+KINDS: Final = [("/users/", JSON), ("/auth/login", JSON), ("/auth/login", FORM)]
+
+
+@pytest.mark.parametrize(("path", "headers"), KINDS)
+async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch, path: str, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr("entrypoints.http.bodies.IDLE_SECONDS", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        response = await app.http.post(path, content=body(), headers=headers)
+
+    assert outcome(response) == (408, "request_timeout")
+    assert response.json()["message"] == "No data came for 0.05 seconds"
+    assert response.headers["Connection"] == "close"
+
+
+async def test_a_body_that_comes_byte_by_byte_ends_all_the_same(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("entrypoints.http.bodies.SHORT_SECONDS", 0.1)
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(20):
+        response = await app.http.post("/users/", content=body(), headers=JSON)
+
+    assert outcome(response) == (408, "request_timeout")
+    assert response.json()["message"] == "The body took longer than 0.1 seconds"
 
 
 async def test_many_mistakes_at_once_get_a_short_answer(app: RunningApp) -> None:
