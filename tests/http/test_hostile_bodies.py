@@ -9,7 +9,9 @@ from contextlib import closing
 from typing import Any, Final
 
 import pytest
+from pydantic import ValidationError
 
+from entrypoints.http.users import Registration
 from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
@@ -171,6 +173,16 @@ async def test_many_mistakes_at_once_get_a_short_answer(app: RunningApp) -> None
     assert outcome(response) == (422, "validation_error")
     assert len(response.json()["errors"]) == 100
     assert len(response.content) < 30_000
+
+
+def test_no_more_mistakes_are_looked_for_than_are_listed() -> None:
+    flood = {f"unknown{number}": 1 for number in range(5000)}
+    for given, missing in (({"password": PASSWORD}, ["email"]), ({"email": "ada@example.org"}, ["password"])):
+        with pytest.raises(ValidationError) as refused:
+            Registration.model_validate({**flood, **given})
+
+        named = [error["loc"][0] for error in refused.value.errors()]
+        assert named == [*missing, *(f"unknown{number}" for number in range(100))]
 
 
 async def test_an_unknown_field_is_named_whatever_its_name_is(app: RunningApp) -> None:
