@@ -3,17 +3,23 @@
 import asyncio
 import json
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Final
 from uuid import uuid4
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LARGEST_HEAD: Final = 64 * 1024
 """Bytes that wait for the end of a request's headers. The app takes fewer, once they have ended."""
+LEAST_TAKEN: Final = 256 * 1024
+"""Bytes that a client must take in `taking_seconds` of what waits for it, if so many wait."""
 LINGER_SECONDS: Final = 2.0
 """How long a refused client is still listened to: closed at once, it might not see why it was refused."""
 LAST_SECONDS: Final = 0.5
 """How long a client that is connected while the server stops has until the end of its request's headers."""
+
+log = structlog.get_logger("portico.requests")
 
 
 def refusal(code: str, message: str) -> tuple[list[tuple[str, str]], bytes]:
@@ -41,20 +47,30 @@ class Connection(HttpToolsProtocol):
     """How long a client may take until the end of its headers."""
     rest_seconds = 10.0
     """How long a client may go on with a body that was refused before it had come. What comes is thrown away."""
+    taking_seconds = 120.0
+    """How long a client may take for what waits for it before it is cut off."""
+    last_taking_seconds = 5.0
+    """How long it may take nothing of it while the server stops."""
     _in_head = True
     _waiting = 0
     _refused = False
     _is_last = False
     _deadline: asyncio.TimerHandle | None = None
     _end_of_rest: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
+    _outgoing: SimpleNamespace
+    """The transport as answers see it: when they close it, the connection ends."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(self.head_seconds, transport.close)
+        self._outgoing = SimpleNamespace(write=transport.write, is_closing=transport.is_closing, close=self._end)
+        self._deadline = self.loop.call_later(self.head_seconds, self._end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._meet_deadline()
         self._rest_is_over()
+        self._expect_nothing()
+        self._outgoing.close = self.transport.close  # what refers to itself, only the garbage collector takes away
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -68,7 +84,7 @@ class Connection(HttpToolsProtocol):
         if self._waiting > LARGEST_HEAD:
             self._refuse(431, "headers_too_large", f"The headers exceed {LARGEST_HEAD} bytes")
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_seconds, self.transport.close)
+            self._deadline = self.loop.call_later(self.head_seconds, self._end)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -78,13 +94,17 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
-        if self._is_last and self.cycle is not None:
-            self.cycle.keep_alive = False
+        if self.cycle is not None:
+            self.cycle.transport = self._outgoing  # type: ignore[assignment]  # all of it that is used
+            if self._is_last:
+                self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Finish what is under way. A request that may be on its way is waited for a moment, and is the last one."""
         self._is_last = True
-        if self._is_idle:
+        if self.transport.is_closing():
+            self._expect(self.last_taking_seconds, 1)
+        elif self._is_idle:
             self.loop.call_later(LAST_SECONDS, self._close_if_idle)
         else:
             super().shutdown()
@@ -95,12 +115,50 @@ class Connection(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         if self._is_idle:
-            self.transport.close()
+            self._end()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._end()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect(self.taking_seconds, LEAST_TAKEN)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._expect_nothing()
+
+    def _end(self) -> None:
+        """Close, once the client has taken what was sent. One that doesn't take it is cut off."""
+        self.transport.close()
+        if self._is_last:
+            self._expect(self.last_taking_seconds, 1)
+        else:
+            self._expect(self.taking_seconds, LEAST_TAKEN)
+
+    def _expect(self, seconds: float, least: int) -> None:
+        """Cut the client off unless it takes so many bytes in that time, or all that wait for it; and so on."""
+        self._expect_nothing()
+        if waiting := self.transport.get_write_buffer_size():
+            self._taking = self.loop.call_later(seconds, self._look, seconds, least, waiting)
+
+    def _look(self, seconds: float, least: int, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() >= min(least, before):
+            self._expect(seconds, least)
+            return
+        log.info("a client that took too little was cut off", client=self.client[0] if self.client else None)
+        self.transport.abort()
+
+    def _expect_nothing(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle is not None and self.cycle.more_body:
-            self._end_of_rest = self.loop.call_later(self.rest_seconds, self.transport.close)
+            self._end_of_rest = self.loop.call_later(self.rest_seconds, self._end)
 
     def on_message_complete(self) -> None:
         self._rest_is_over()
@@ -133,4 +191,4 @@ class Connection(HttpToolsProtocol):
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.loop.call_later(LINGER_SECONDS, self._end)

@@ -3,20 +3,26 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from application.files import Content
 from entrypoints.http.connection import Connection
+from entrypoints.http.content import serve
+from tests.fakes.parts import SettableClock
+from tests.fakes.storage import InMemoryBlobStore
 from tests.faults.processes import Process, command, register, serving
-from tests.running_app import Mailbox
+from tests.running_app import Mailbox, eventually
 
 JSON_POST = b"POST /api/v1/users/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
@@ -87,14 +93,21 @@ class Impatient(Connection):
 
 
 @asynccontextmanager
-async def served_impatiently(app: Any) -> AsyncIterator[tuple[str, int]]:
-    """Where that app is served for 20 s at most."""
+async def served(app: Any, connection: type[Connection]) -> AsyncIterator[tuple[tuple[str, int], ServerState]]:
+    """Where that app is served for 20 s at most, and what is connected."""
     config, state = Config(app, interface="asgi3", log_config=None), ServerState()
     config.load()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Impatient(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: connection(config, state, {}), "127.0.0.1", 0)
     async with server, asyncio.timeout(20):
-        yield server.sockets[0].getsockname()
+        yield server.sockets[0].getsockname(), state
+
+
+@asynccontextmanager
+async def served_impatiently(app: Any) -> AsyncIterator[tuple[str, int]]:
+    """Where that app is served for 20 s at most."""
+    async with served(app, Impatient) as (address, _):
+        yield address
 
 
 async def test_a_client_that_never_finishes_its_headers_is_not_waited_for() -> None:
@@ -137,6 +150,62 @@ async def test_a_refused_body_that_comes_to_its_end_ends_nothing_else() -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"bodyGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413")
+
+
+class Unread(Connection):
+    taking_seconds = 0.2
+
+
+class UnreadAtLast(Connection):
+    last_taking_seconds = 0.2
+
+
+@contextmanager
+def asking_without_reading(address: tuple[str, int], more: bytes = b"") -> Iterator[None]:
+    """A client that asks, and takes next to nothing of the answer."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(address)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + more + b"\r\n")
+        yield
+
+
+async def test_a_client_that_does_not_read_on_ends_its_download(caplog: pytest.LogCaptureFixture) -> None:
+    ended = asyncio.Event()
+    size = 32 * 1024 * 1024
+    content = Content(
+        "0" * 64, size, "text/plain", "a", InMemoryBlobStore(SettableClock(), blobs={"0" * 64: bytes(size)})
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await serve(Request(scope), content)(scope, receive, send)
+        ended.set()
+
+    async with served(app, Unread) as (address, state):
+        with asking_without_reading(address):
+            await ended.wait()
+            await eventually(lambda: not state.connections)
+
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_client_that_does_not_read_keeps_no_connection_that_is_to_end(stops: bool) -> None:
+    closed = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        size = 32 * 1024 * 1024
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(size).encode())]})
+        await send({"type": "http.response.body", "body": bytes(size)})
+        closed.set()
+
+    async with served(app, UnreadAtLast if stops else Unread) as (address, state):
+        with asking_without_reading(address, b"Connection: close\r\n"):
+            await closed.wait()
+            if stops:
+                for connection in list(state.connections):
+                    connection.shutdown()
+            await eventually(lambda: not state.connections)
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_waited_for(portico: Process) -> None:
