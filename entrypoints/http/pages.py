@@ -31,6 +31,7 @@ from domain.users import EmailTaken, UserNotFound
 from entrypoints.http.bodies import chunks_of, is_encoded, media_type
 from entrypoints.http.dependencies import use
 from entrypoints.http.errors import RequestError
+from entrypoints.http.observation import log
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -111,7 +112,7 @@ def _lifetime(purpose: Purpose) -> str:
 
 
 class _PageRoute(APIRoute):
-    """Answers a refusal with a page that says what to do next."""
+    """Answers a refusal, and what fails, with a page that says what to do next."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -130,6 +131,9 @@ class _PageRoute(APIRoute):
                 page = await _page(request, "unavailable", 503)
                 page.headers["Retry-After"] = str(error.retry_after)
                 return page
+            except Exception as error:
+                log.error("request failed", exc_info=error)
+                return await _page(request, "unavailable", 500)
 
         return answer_with_a_page
 

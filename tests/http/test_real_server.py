@@ -60,6 +60,9 @@ async def test_what_is_no_http_gets_the_same_error_body_as_all_else(portico: Pro
         JSON_POST + b"Content-Length: 99999999999999999999\r\n\r\n{}",
         JSON_POST + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n{}\r\n0\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        b"GET /health/live HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
     ):
         status, headers, body = await answer_to(portico, sent)
 
@@ -70,6 +73,44 @@ async def test_what_is_no_http_gets_the_same_error_body_as_all_else(portico: Pro
         assert "secret" not in str(body).lower()
     assert "Traceback" not in portico.errors
     assert "secret" not in portico.errors.lower()
+
+
+async def test_before_http_1_1_there_need_be_no_host(portico: Process) -> None:
+    status, _, _ = await answer_to(portico, b"GET /health/live HTTP/1.0\r\n\r\n")
+
+    assert status == 200
+
+
+async def test_a_target_of_64_kilobytes_is_refused_as_such(portico: Process) -> None:
+    for target in (b"/" + b"x" * 65_535, b"/?" + b"x" * 200_000):
+        status, headers, body = await answer_to(portico, b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        assert (status, body["code"]) == (414, "uri_too_long")
+        assert body["request_id"] == headers["X-Request-ID"]
+    status, _, body = await answer_to(portico, b"GET /" + b"x" * 65_534 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (status, body["code"]) == (404, "not_found")
+
+
+async def test_what_is_refused_before_the_app_is_asked_has_a_line_in_the_log(portico: Process) -> None:
+    known = b"GET /health/l%69ve?secret HTTP/1.1\r\nHost: a\r\nX-Request-ID: "
+    for sent, status, request_id, method, path in (
+        (known + b"one\r\nA: \0\r\n\r\n", 400, "one", "GET", "/health/live"),
+        (known + b"two\r\nA: " + b"x" * 200_000, 431, "two", "GET", "/health/live"),
+        (known.replace(b"Host", b"Hast") + b"three\r\n\r\n", 400, "three", "GET", "/health/live"),
+        (b"GET http://secret:secret@a/health/live HTTP/1.1\r\nA: b\r\n\r\n", 400, None, "GET", "/health/live"),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, None, None, None),
+        (b"secret\r\n\r\n", 400, None, None, None),
+    ):
+        answered, _, body = await answer_to(portico, sent)
+        lines = [json.loads(line) for line in portico.errors.splitlines()]
+        (line,) = [each for each in lines if each.get("request_id") == body["request_id"]]
+
+        assert answered == status
+        assert request_id in (None, body["request_id"])
+        assert (line["event"], line["level"]) == ("request", "info")
+        assert (line["method"], line["path"], line["status"]) == (method, path, status)
+        assert (line["client"], line["route"], line["user_id"]) == ("127.0.0.1", "unmatched", None)
+    assert "secret" not in portico.errors
 
 
 async def test_64_kilobytes_of_headers_are_refused_in_words(portico: Process) -> None:
