@@ -1,6 +1,7 @@
 """The composition root: every part and every use case, put together. With `parts.py` the only place that names an
 adapter."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -122,6 +123,7 @@ class Container(DeclarativeContainer):
     secrets = Singleton(SystemSecrets, secret_key, Singleton(parts.previous_keys, settings))
     words = Singleton(ClientWords)
     process = Singleton(_process_name)
+    stopping = Singleton(asyncio.Event)
     broadcaster = Singleton(parts.broadcaster, settings, secret_key, process)
     realtime = Singleton(Realtime, process, reads, broadcaster, words, clock)
     show = Singleton(Shown, settings.provided.api_v1_str)

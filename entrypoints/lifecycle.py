@@ -39,7 +39,10 @@ async def _revision(container: Container) -> str | None:
 
 @asynccontextmanager
 async def running(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
-    """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end."""
+    """The parts of a container in use: opened, the worker at work if it is wanted, and closed in the end.
+
+    Whoever knows before the end that it comes sets the container's `stopping`: the worker takes up no more jobs.
+    """
     async with AsyncExitStack() as closing:  # one that can't be closed keeps no other one open
         if (tracing := container.tracing()) is not None:
             closing.push_async_callback(tracing.close)
@@ -63,13 +66,13 @@ async def _close(part: Callable[[], Any]) -> None:
 async def _at_work(container: Container, *, with_worker: bool) -> AsyncIterator[None]:
     """What runs beside the requests: the worker if it is wanted, and who was active written down, for the last time
     in the end."""
-    stop = asyncio.Event()
-    worker = asyncio.create_task(container.worker().run(stop)) if with_worker else None
+    stopping = container.stopping()
+    worker = asyncio.create_task(container.worker().run(stopping)) if with_worker else None
     beside = [asyncio.create_task(_prepare(container)), asyncio.create_task(container.activity().run())]
     try:
         yield
     finally:
-        stop.set()
+        stopping.set()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

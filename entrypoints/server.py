@@ -36,20 +36,24 @@ log = logging.getLogger(__name__)
 
 
 def serve(container: Container, *, host: str, port: int, workers: int) -> None:
-    """Serve until told to stop. One process also does the background work. Returns after a graceful stop."""
-    signal.signal(signal.SIGTERM, _stopped)  # uvicorn raises the signal again once it has stopped: that is no failure
-    signal.signal(signal.SIGINT, _stopped)
+    """Serve until told to stop: then it exits with 0. One process also does the background work."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     migrate_if_wanted(container)
     if workers == 1:
         app = app_of(container, with_worker=True)
         _look_for_garbage()
-        _run(app, host=host, port=port, workers=1)
+        server = CourteousServer(_config(app, host=host, port=port), container.stopping())
+        server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
         return
     gc.enable()
     log.info("several processes serve: the background work, mail too, is done by portico worker")
     folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="portico-metrics-")
     try:
-        _run("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
+        config = _config("entrypoints.server:app_of_process", host=host, port=port, workers=workers)
+        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -69,12 +73,13 @@ def _look_for_garbage() -> None:
     gc.enable()
 
 
-def _stopped(_signal: int, _frame: FrameType | None) -> None:
-    pass
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """While nothing is served yet, and once nothing is any more: uvicorn then raises again the signal that it heard."""
+    sys.exit(0)
 
 
-def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
-    config = uvicorn.Config(
+def _config(app: FastAPI | str, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=host,
@@ -92,10 +97,3 @@ def _run(app: FastAPI | str, *, host: str, port: int, workers: int) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=SILENCE_SECONDS,
     )
-    if workers > 1:
-        CourteousProcesses(config, sockets=[config.bind_socket()]).run()
-        return
-    server = CourteousServer(config)
-    server.run()
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)

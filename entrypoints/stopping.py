@@ -8,14 +8,22 @@ import asyncio
 import socket
 
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn import Server
+from uvicorn import Config, Server
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 
 class CourteousServer(Server):
-    """Accepts what waits to be accepted before it stops. `Connection` sees to it that each is answered."""
+    """Accepts what waits to be accepted before it stops. `Connection` sees to it that each is answered.
+
+    `stopping` is set first of all: what works beside the requests winds up while they finish, not after them.
+    """
+
+    def __init__(self, config: Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
         listening = [socket.socket(fileno=socket.dup(each.fileno())) for each in self._listening(sockets)]
         for server in self.servers:
             server.close()
@@ -55,7 +63,7 @@ class CourteousProcess(Process):
     @property
     def server(self) -> Server:
         if self._server is None:
-            self._server = CourteousServer(self.config)
+            self._server = CourteousServer(self.config, asyncio.Event())  # nothing works beside the requests here
         return self._server
 
 

@@ -28,8 +28,6 @@ RANGE: Final = re.compile(r"bytes=[ \t]*(?:([0-9]{1,100})-([0-9]{0,100})|-([0-9]
 """One range (RFC 9110 section 14.1.2). Several at once are answered with the whole, which is allowed."""
 PIECE: Final = 256 * 1024
 """Bytes that are sent at once."""
-STALLED_SECONDS: Final = 120
-"""How long the client may take for one piece. One that takes longer is gone, whatever the network says."""
 ATTRIBUTE: Final = "!#$&+-.^_`|~"
 """What needs no escape in an extended parameter (RFC 8187 section 3.2.1), besides letters and digits."""
 
@@ -87,7 +85,8 @@ def _range(value: str | None, size: int) -> tuple[int, int] | None:
 class _Bytes(Response):
     """Sends the bytes as they are read, in constant memory, and stops when nobody takes them any more.
 
-    Where the server can have the kernel send a whole file, it does (ASGI extension `http.response.pathsend`).
+    `Connection` cuts off who takes too little. Where the server can have the kernel send a whole file, it does (ASGI
+    extension `http.response.pathsend`).
     """
 
     def __init__(self, content: Content, start: int, end: int, status: int, headers: Mapping[str, str]) -> None:
@@ -114,9 +113,8 @@ class _Bytes(Response):
             try:
                 async for block in blocks:
                     for at in range(0, len(block), PIECE):
-                        async with asyncio.timeout(STALLED_SECONDS):
-                            piece = block[at : at + PIECE]
-                            await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        piece = block[at : at + PIECE]
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
                         if leaving.done():
                             return
             finally:

@@ -109,11 +109,11 @@ def errors(
         found[415] = {"unsupported_media_type": "The body must be application/json, without a content encoding"}
     if form:
         found.setdefault(400, {})["malformed_body"] = "The body is not a valid multipart form"
-        found[408] = {"request_timeout": "No data came for 30 seconds"}
         found.setdefault(415, {})["unsupported_media_type"] = (
             "The body must be multipart/form-data, without a content encoding"
         )
     if json_body or form:
+        found[408] = {"request_timeout": "No data came for 30 seconds"}
         found.setdefault(413, {})["body_too_large"] = "The body exceeds 1048576 bytes"
     if idempotent:
         found.setdefault(400, {})["invalid_idempotency_key"] = INVALID_KEY

@@ -1,14 +1,16 @@
 """The types of fields in requests."""
 
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from domain.ids import GREATEST_ID, id_in
 from domain.passwords import Password, WeakPassword
 from domain.users import LONGEST_FULL_NAME, Email, valid_full_name
+from entrypoints.http.errors import MOST_FIELDS
 
 LONGEST_ADDRESS: Final = 1000
 """Characters before it is composed."""
@@ -18,6 +20,16 @@ class RequestModel(BaseModel):
     """A body: nothing in it that isn't known, nothing taken for another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_flood(cls, value: Any) -> Any:
+        """Of the fields that aren't known only as many as are listed: each costs more than reading it."""
+        if not isinstance(value, dict) or len(value) <= MOST_FIELDS:
+            return value
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = islice((name for name in value if name not in known), MOST_FIELDS)
+        return {name: value[name] for name in (*(known & value.keys()), *unknown)}
 
 
 def not_null(value: bool | None) -> bool:
@@ -31,8 +43,11 @@ def _text(value: Any) -> Any:
     if isinstance(value, str):
         if "\0" in value:
             raise PydanticCustomError("text_with_nul", "Text must not contain the character NUL")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise PydanticCustomError("text_with_surrogate", "Text must be valid Unicode, without lone surrogates")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            message = "Text must be valid Unicode, without lone surrogates"
+            raise PydanticCustomError("text_with_surrogate", message) from None
     return value
 
 

@@ -1,6 +1,5 @@
 """Uploads as forms (RFC 7578), read as they come: nothing of a file is ever held but the chunk that just arrived."""
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -8,17 +7,13 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from application.uploads import Upload
 from domain.files import FileTooLarge, InvalidFilename, label
-from entrypoints.http.bodies import has_body, is_encoded, media_type
-from entrypoints.http.errors import RequestError, body_too_large, malformed_body, unsupported_media_type
+from entrypoints.http.bodies import declared_length, has_body, is_encoded, media_type, upload_of
+from entrypoints.http.errors import body_too_large, malformed_body, unsupported_media_type
 
-IDLE_SECONDS: Final = 30
-"""How long the next bytes may take."""
-LONGEST_SECONDS: Final = 12 * 60 * 60
-"""How long a whole upload may take: shorter than what is staged is kept."""
 LARGEST_REST: Final = 1024 * 1024
 """Bytes of a body that are not those of its files."""
 LARGEST_HEADER: Final = 32 * 1024
@@ -41,7 +36,7 @@ async def uploads(request: Request, field: str, *, most: int, limit: int) -> Asy
     shape.
     """
     body = _Body(request, _boundary(request, field))
-    if body.declared > most * limit + LARGEST_REST:
+    if declared_length(request) > most * limit + LARGEST_REST:
         raise FileTooLarge(limit)
     count = 0
     while (headers := await body.next_part()) is not None:
@@ -103,15 +98,11 @@ class _Body:
     """The parts of a body, one after the other."""
 
     def __init__(self, request: Request, boundary: bytes) -> None:
-        length = request.headers.get("content-length", "")
-        self.declared = int(length) if length.isdecimal() else 0
-        # A request of its own: the app's reads no more than fits into MAX_JSON_BYTES.
-        self._stream = Request(request.scope, request.receive).stream()
+        self._chunks = upload_of(request)
         self._events: deque[_Event] = deque()
         self._headers: dict[str, str] = {}
         self._name = self._value = b""
         self._received = self._in_parts = 0
-        self._deadline = asyncio.get_running_loop().time() + LONGEST_SECONDS
         self._in_part = False
         self._parser = MultipartParser(
             boundary,
@@ -151,7 +142,7 @@ class _Body:
     async def _next(self) -> _Event:
         """None at the end of a part, and at the end of the body."""
         while not self._events:
-            chunk = await self._receive()
+            chunk = await anext(self._chunks, None)
             if chunk is None:
                 if self._received and self._parser.state != MultipartState.END:
                     raise malformed_body("The body ends before the form does")
@@ -164,17 +155,6 @@ class _Body:
             if self._received - self._in_parts > LARGEST_REST:
                 raise body_too_large(LARGEST_REST)
         return self._events.popleft()
-
-    async def _receive(self) -> bytes | None:
-        """The next bytes; None at the end."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout_at(min(loop.time() + IDLE_SECONDS, self._deadline)):
-                return await anext(self._stream, None)
-        except TimeoutError:
-            raise too_slow() from None
-        except ClientDisconnect:
-            raise malformed_body("The body ends before the form does") from None  # nobody is there to hear it
 
     def _begin_part(self) -> None:
         self._headers = {}
@@ -192,11 +172,6 @@ class _Body:
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         self._in_parts += end - start
         self._events.append(data[start:end])
-
-
-def too_slow() -> RequestError:
-    """RFC 9110 section 15.5.9."""
-    return RequestError(408, "request_timeout", f"No data came for {IDLE_SECONDS} seconds", {"Connection": "close"})
 
 
 def form_of(field: str, schema: dict[str, Any]) -> dict[str, Any]:

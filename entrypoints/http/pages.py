@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -21,7 +20,6 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 
 from application.email_addresses import ChangeEmail, VerifyEmail
 from application.mailed_tokens import CheckMailedToken
@@ -30,7 +28,10 @@ from domain.errors import Unavailable
 from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import LONGEST, SHORTEST, Password, PasswordTooCommon, WeakPassword
 from domain.users import EmailTaken, UserNotFound
+from entrypoints.http.bodies import chunks_of, is_encoded, media_type
 from entrypoints.http.dependencies import use
+from entrypoints.http.errors import RequestError
+from entrypoints.http.observation import log
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -111,7 +112,7 @@ def _lifetime(purpose: Purpose) -> str:
 
 
 class _PageRoute(APIRoute):
-    """Answers a refusal with a page that says what to do next."""
+    """Answers a refusal, and what fails, with a page that says what to do next."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -130,6 +131,9 @@ class _PageRoute(APIRoute):
                 page = await _page(request, "unavailable", 503)
                 page.headers["Retry-After"] = str(error.retry_after)
                 return page
+            except Exception as error:
+                log.error("request failed", exc_info=error)
+                return await _page(request, "unavailable", 500)
 
         return answer_with_a_page
 
@@ -216,28 +220,16 @@ async def _read_form(request: Request) -> Mapping[str, Sequence[str]]:
     """All values of each field of a url-encoded form; none of an absent one. Raises `_FormRefused`."""
     if request.headers.get("sec-fetch-site") == "cross-site":
         raise _FormRefused(403)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _FORM_TYPE or "content-encoding" in request.headers:
+    if media_type(request) != _FORM_TYPE or is_encoded(request):
         raise _FormRefused(415)
+    chunks = chunks_of(request.stream(), idle=FORM_SECONDS, in_all=FORM_SECONDS, most=MAX_FORM_BYTES)
     try:
-        async with asyncio.timeout(FORM_SECONDS):
-            body = await _read_body(request)
+        body = b"".join([chunk async for chunk in chunks])
         fields = parse_qs(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
         )
         return defaultdict(list, fields)
-    except TimeoutError:
-        raise _FormRefused(408) from None
-    except (ValueError, ClientDisconnect):
+    except RequestError as error:
+        raise _FormRefused(error.status_code) from None
+    except ValueError:
         raise _FormRefused(400) from None
-
-
-async def _read_body(request: Request) -> bytes:
-    """The body, read no further than a form may be long. Raises `_FormRefused`."""
-    body = bytearray()
-    async with aclosing(request.stream()) as stream:
-        async for chunk in stream:
-            body += chunk
-            if len(body) > MAX_FORM_BYTES:
-                raise _FormRefused(413)
-    return bytes(body)

@@ -24,7 +24,7 @@ from domain.resumable import (
     TooManyParts,
     UploadNotFound,
 )
-from entrypoints.http.bodies import Route, has_body, not_allowed
+from entrypoints.http.bodies import Route, declared_length, has_body, not_allowed, upload_of
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import errors
 from entrypoints.http.tus import (
@@ -32,9 +32,7 @@ from entrypoints.http.tus import (
     VERSION,
     TusRoute,
     answer,
-    body_of,
     checksum_of,
-    declared_length,
     headers_of,
     metadata_in,
     must_be_octets,
@@ -113,7 +111,7 @@ async def create_upload(
                 actor,
                 upload.id,
                 offset=0,
-                chunks=body_of(request),
+                chunks=upload_of(request),
                 declared=declared_length(request),
                 checksum=checksum,
             )
@@ -164,7 +162,7 @@ async def continue_upload(
         actor,
         upload_id,
         offset=whole_number(request, "Upload-Offset"),
-        chunks=body_of(request),
+        chunks=upload_of(request),
         declared=declared_length(request),
         checksum=checksum_of(request),
     )

@@ -2,30 +2,26 @@
 the OpenAPI document says of them.
 """
 
-import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import format_datetime
 from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 
 from application.resumable import ALGORITHMS, Checksum
 from domain.errors import Refusal
 from domain.resumable import ResumableUpload
-from entrypoints.http.bodies import is_encoded, media_type
+from entrypoints.http.bodies import ENDS_EARLY, IDLE_SECONDS, is_encoded, media_type, no_data_for
 from entrypoints.http.documentation import SIGNED_IN, described, errors
-from entrypoints.http.errors import RequestError, answer_to, malformed_body, unsupported_media_type
-from entrypoints.http.multipart import IDLE_SECONDS, LONGEST_SECONDS, too_slow
+from entrypoints.http.errors import RequestError, answer_to, unsupported_media_type
 
 VERSION: Final = "1.0.0"
 OFFSET_OCTETS: Final = "application/offset+octet-stream"
 EXTENSIONS: Final = "creation,creation-with-upload,checksum,termination,expiration"
 GREATEST: Final = 2**63 - 1
-ENDS_EARLY: Final = "The body ends early"
 
 
 class TusRoute(APIRoute):
@@ -105,29 +101,6 @@ def must_be_octets(request: Request) -> None:
         raise unsupported_media_type(OFFSET_OCTETS)
 
 
-def declared_length(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() else 0
-
-
-async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """Raises 400 `malformed_body` when it ends early, and 408 when nothing comes for 30 seconds, or it goes on for more
-    than 12 hours."""
-    stream, loop = request.stream(), asyncio.get_running_loop()
-    deadline = loop.time() + LONGEST_SECONDS
-    while True:
-        try:
-            async with asyncio.timeout_at(min(loop.time() + IDLE_SECONDS, deadline)):
-                chunk = await anext(stream, None)
-        except TimeoutError:
-            raise too_slow() from None
-        except ClientDisconnect:
-            raise malformed_body(ENDS_EARLY) from None  # nobody is there to hear it
-        if chunk is None:
-            return
-        yield chunk
-
-
 def headers_of(upload: ResumableUpload) -> dict[str, str]:
     headers = {"Upload-Offset": str(upload.offset)}
     if upload.file_id is None:
@@ -145,7 +118,7 @@ def tus_errors(*refusals: type[Refusal], body: bool = False) -> dict[int | str, 
         malformed = {"malformed_body": ENDS_EARLY, "invalid_header": "Upload-Offset must be a whole number"}
         answers |= {
             400: described(400, malformed),
-            408: described(408, {"request_timeout": f"No data came for {IDLE_SECONDS} seconds"}),
+            408: described(408, {"request_timeout": no_data_for(IDLE_SECONDS)}),
             415: described(415, {"unsupported_media_type": wrong_type}),
         }
     return answers

@@ -153,6 +153,13 @@ async def serving_at(
 
 
 @asynccontextmanager
+async def starting(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """A server that may never be ready; killed in the end if it still runs."""
+    async with _started(data, "serve", *arguments, settings=settings) as process:
+        yield process
+
+
+@asynccontextmanager
 async def working(data: Path, **settings: str) -> AsyncIterator[Process]:
     """A worker without a server; killed in the end if it still runs."""
     async with _started(data, "worker", settings=settings) as process:

@@ -2,13 +2,26 @@
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 
 import httpx2
+import pytest
 
-from tests.faults.processes import Process, mail_through, register, serving, sign_in, working
+from tests.faults.processes import (
+    Process,
+    comes_true,
+    command,
+    figure,
+    mail_through,
+    register,
+    serving,
+    sign_in,
+    starting,
+    working,
+)
 from tests.mail_server import smtp_server
-from tests.running_app import PASSWORD, eventually, run_app, settings_for
+from tests.running_app import PASSWORD, Mailbox, eventually, run_app, settings_for
 
 ADA = "ada@example.org"
 CLIENTS = 8
@@ -74,8 +87,64 @@ async def test_a_worker_told_to_stop_finishes_the_job_that_it_has(database: dict
     assert {job.kind for job in left} <= set(app.container.schedules())
 
 
-async def send(portico: Process, address: str, *, missing: int) -> None:
-    """Ask for an account, but leave so many bytes out, and go away without waiting for the answer."""
+async def is_refused(portico: Process) -> bool:
+    """Whether nobody can connect to it any more."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", portico.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
+async def test_a_server_that_stops_takes_up_no_more_jobs(database: dict[str, str], data: Path) -> None:
+    """Not even that of the last request, which it still waits for."""
+    settings = {**database, "MAIL_BACKEND": "file"}
+    async with serving(data, **settings) as portico:
+        head, body = registration(ADA)
+        reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
+        writer.write(head + body[:-1])
+        await comes_true(lambda: is_under_way(portico), 20)
+        portico.terminate()
+        await comes_true(lambda: is_refused(portico), 20)
+        writer.write(body[-1:])
+        answer = await reader.read()
+        status = await portico.exit_status()
+        writer.close()
+    _, jobs, _ = await command(data, "jobs", "list", **settings)
+
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert status == 0
+    assert "mail_verification" in jobs
+    assert not Mailbox(data / "mail").mails()
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_server_can_be_told_to_stop_while_it_starts(told: signal.Signals, workers: str, data: Path) -> None:
+    """Here, while it looks at a database that doesn't answer whether it must be brought up to date."""
+    asking: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    silent = await asyncio.start_server(lambda _, writer: asking.put_nowait(writer), "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    settings = {"DATABASE_URL": f"postgresql://portico@{host}:{port}/portico", "AUTO_MIGRATE": "true"}
+    async with silent, starting(data, "--port", "0", "--workers", workers, **settings) as portico:
+        async with asyncio.timeout(30):
+            writer = await asking.get()
+        portico.process.send_signal(told)
+        status = await portico.exit_status()
+        writer.close()
+
+    assert status == 0
+    assert "Traceback" not in portico.errors
+
+
+async def is_under_way(portico: Process) -> bool:
+    """Whether a request is, beside the one that asks."""
+    return await figure(portico, "portico_http_requests_in_flight") == 2
+
+
+def registration(address: str) -> tuple[bytes, bytes]:
+    """The head and the body of a request for an account."""
     body = json.dumps({"email": address, "password": PASSWORD}).encode()
     lines = (
         "POST /api/v1/users/ HTTP/1.1",
@@ -83,8 +152,14 @@ async def send(portico: Process, address: str, *, missing: int) -> None:
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
     )
+    return "\r\n".join((*lines, "", "")).encode(), body
+
+
+async def send(portico: Process, address: str, *, missing: int) -> None:
+    """Ask for an account, but leave so many bytes out, and go away without waiting for the answer."""
+    head, body = registration(address)
     _, writer = await asyncio.open_connection("127.0.0.1", portico.port)
-    writer.write("\r\n".join((*lines, "", "")).encode() + body[: len(body) - missing])
+    writer.write(head + body[: len(body) - missing])
     await writer.drain()
     writer.close()
     await writer.wait_closed()

@@ -1,5 +1,6 @@
 """Bodies and queries that should not be: each gets a clear 4xx, echoes nothing and leaves the database as it was."""
 
+import asyncio
 import gzip
 import json
 import sqlite3
@@ -8,7 +9,9 @@ from contextlib import closing
 from typing import Any, Final
 
 import pytest
+from pydantic import ValidationError
 
+from entrypoints.http.users import Registration
 from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
@@ -124,6 +127,44 @@ async def test_the_largest_body_is_still_read_and_one_byte_more_is_not(app: Runn
     assert exact.status_code == 201
 
 
+KINDS: Final = [("/users/", JSON), ("/auth/login", JSON), ("/auth/login", FORM)]
+
+
+@pytest.mark.parametrize(("path", "headers"), KINDS)
+async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch, path: str, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr("entrypoints.http.bodies.IDLE_SECONDS", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        response = await app.http.post(path, content=body(), headers=headers)
+
+    assert outcome(response) == (408, "request_timeout")
+    assert response.json()["message"] == "No data came for 0.05 seconds"
+    assert response.headers["Connection"] == "close"
+
+
+async def test_a_body_that_comes_byte_by_byte_ends_all_the_same(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("entrypoints.http.bodies.SHORT_SECONDS", 0.1)
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(20):
+        response = await app.http.post("/users/", content=body(), headers=JSON)
+
+    assert outcome(response) == (408, "request_timeout")
+    assert response.json()["message"] == "The body took longer than 0.1 seconds"
+
+
 async def test_many_mistakes_at_once_get_a_short_answer(app: RunningApp) -> None:
     body = registration(**{f"{number}-{SECRET}-" + "x" * 200: 1 for number in range(2000)})
 
@@ -132,6 +173,16 @@ async def test_many_mistakes_at_once_get_a_short_answer(app: RunningApp) -> None
     assert outcome(response) == (422, "validation_error")
     assert len(response.json()["errors"]) == 100
     assert len(response.content) < 30_000
+
+
+def test_no_more_mistakes_are_looked_for_than_are_listed() -> None:
+    flood = {f"unknown{number}": 1 for number in range(5000)}
+    for given, missing in (({"password": PASSWORD}, ["email"]), ({"email": "ada@example.org"}, ["password"])):
+        with pytest.raises(ValidationError) as refused:
+            Registration.model_validate({**flood, **given})
+
+        named = [error["loc"][0] for error in refused.value.errors()]
+        assert named == [*missing, *(f"unknown{number}" for number in range(100))]
 
 
 async def test_an_unknown_field_is_named_whatever_its_name_is(app: RunningApp) -> None:

@@ -106,7 +106,7 @@ async def test_any_name_is_a_label_or_refused(app: RunningApp) -> None:
 async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("entrypoints.http.multipart.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("entrypoints.http.bodies.IDLE_SECONDS", 0.05)
     _, ada = await app.user()
 
     async def body() -> AsyncIterator[bytes]:
@@ -120,7 +120,7 @@ async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
 
 
 async def test_an_upload_that_takes_half_a_day_is_ended(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entrypoints.http.multipart.LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr("entrypoints.http.bodies.LONGEST_SECONDS", 0.1)
     _, ada = await app.user()
 
     async def body() -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from dependency_injector.providers import Object
 
 from adapters.persistence.migrate import migrate
 from tests.fakes import SettableClock
@@ -294,3 +295,15 @@ async def test_a_database_that_is_away_gets_a_page(own_postgres: PostgresServer,
         for response in (await app.at_root.get("/change-email?token=a"), await press(app, "reset-password", "a")):
             says_what_to_do(response, 503)
             assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_what_fails_gets_a_page(app: RunningApp) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    for use_case in (app.container.check_mailed_token, app.container.verify_email):
+        use_case.override(Object(fail))
+
+    for response in (await app.at_root.get("/change-email?token=a"), await press(app, "verify-email", "a")):
+        says_what_to_do(response, 500)
+        assert "secret" not in response.text
