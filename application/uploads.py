@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from application.idempotency import Keep
 from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
+from application.ports.persistence.blobs import BeingDeleted
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uninterrupted import to_the_end
@@ -23,6 +24,9 @@ from domain.users import Actor, UserId
 
 MOST_FILES: Final = 20
 """Files that may be uploaded together."""
+
+PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between looking whether bytes that were being deleted can be had."""
 
 Kept = TypeVar("Kept")
 
@@ -90,8 +94,7 @@ class KeepStaged:
         now = self.clock.now()
         claims = [Claim(self.secrets.new_id(), bytes_.sha256, bytes_.size, now) for bytes_ in staged]
         try:
-            async with self.begin() as work:
-                await work.blobs.claim(claims)
+            await self._claim(claims)
             # If this fails, the claims stay: a store that gave no answer in time may still do it, and the sweep then
             # finds the bytes.
             for bytes_ in staged:
@@ -107,6 +110,19 @@ class KeepStaged:
         except BaseException:
             await asyncio.shield(discard(self.store, staged))
             raise
+
+    async def _claim(self, claims: Sequence[Claim]) -> None:
+        """Waits a little for a deletion of some of these bytes: mostly it is done in a moment."""
+        for pause in (*PAUSES, None):
+            try:
+                async with self.begin() as work:
+                    await work.blobs.claim(claims)
+            except BeingDeleted:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _abandon(self, claims: Sequence[Claim]) -> None:
         """Give the bytes free at once. If that can't be, the claims grow too old, and the sweep finds the bytes."""

@@ -129,3 +129,12 @@ class Claim:
     sha256: str
     size: int
     claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """The leave to delete the bytes of a hash: nobody else can delete or claim them until it ends."""
+
+    sha256: str
+    until: int
+    """Milliseconds since the epoch, by the database's clock. No two dooms of the same bytes end at the same time."""

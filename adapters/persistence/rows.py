@@ -151,12 +151,17 @@ class ChangeRow(SQLModel, table=True):
 
 
 class BlobRow(SQLModel, table=True):
-    """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row."""
+    """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row.
+
+    `doomed_until` is set where somebody has, or had, the leave to delete them, and nobody has claimed them since: when
+    that ends or ended, in milliseconds since the epoch, by the database's clock.
+    """
 
     __tablename__ = "blobs"
 
     sha256: str = Field(sa_column=Column(String(64), primary_key=True))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    doomed_until: int | None = Field(sa_column=Column(BigInteger))
 
 
 def _sha256(**options: Any) -> Column[str]:

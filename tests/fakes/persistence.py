@@ -66,7 +66,7 @@ class InMemoryWork:
         self.changes: Changes = self._changes
         self.shown: list[NewChange] = []
         self.files: Files = InMemoryFiles(self.tables)
-        self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.blobs: Blobs = InMemoryBlobs(self.tables, now)
         self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
         self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.tasks: Tasks = InMemoryTasks(self.tables, queue)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from application import resumable
-from application.collecting import STAGED_GRACE
+from application.collecting import LEASE, STAGED_GRACE
 from application.files import Content, DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
 from application.links import CreateLink, Link, OpenLink
 from application.resumable import Checksum
@@ -118,10 +118,12 @@ def sends(size: int, *, checked: bool = False) -> Callable[[Scene, Do], Awaitabl
     return call
 
 
-def _later(kind: str, grace: timedelta) -> Callable[[Scene, Do], Awaitable[Any]]:
+def _later(
+    kind: str, grace: timedelta, payload: Callable[[Scene], dict[str, Any]] = lambda _: {}
+) -> Callable[[Scene, Do], Awaitable[Any]]:
     def call(scene: Scene, do: Do) -> Awaitable[Any]:
         scene.world.clock.advance(grace + timedelta(seconds=1))
-        return do(a_job(kind))
+        return do(a_job(kind, **payload(scene)))
 
     return call
 
@@ -217,8 +219,11 @@ CASES: Final[dict[str, Case]] = {
     "collect bytes that are used": handler(
         "collect_blob", lambda s: {"sha256": s.files["image"].sha256}, prepare=has_files, once=True
     ),
-    "collect bytes": handler(
-        "collect_blob", lambda s: {"sha256": s.files["image"].sha256}, prepare=has_deleted_the_image, once=True
+    "collect bytes": Case(
+        lambda s: s.world.handlers["collect_blob"],
+        _later("collect_blob", LEASE, lambda s: {"sha256": s.files["image"].sha256}),
+        has_deleted_the_image,
+        once=True,
     ),
     "sweep bytes": Case(
         lambda s: s.world.handlers["sweep_blobs"], _later("sweep_blobs", STAGED_GRACE), has_leftovers, once=True
