@@ -19,7 +19,7 @@ from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uploads import Draft, KeepDrafts, discard
 from domain.errors import Refusal, Unavailable
-from domain.files import File, FileTooLarge, QuotaExceeded, content_type, label
+from domain.files import File, FileTooLarge, content_type, label, must_have_room
 from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
 from domain.users import Actor
 
@@ -65,7 +65,7 @@ class CreateResumableUpload:
             created_at=self.clock.now(),
         )
         async with self.begin() as work:
-            await _must_have_room(work, upload, length, self.quota)
+            must_have_room(used=await work.files.used_by(actor.user.id), more=length, quota=self.quota)
             await work.resumable_uploads.add(upload)
         return upload
 
@@ -147,7 +147,8 @@ class ReceiveUpload:
         try:
             if parts:
                 async with self.begin() as work:
-                    await _must_have_room(work, upload, sum(part.size for part in parts), self.quota)
+                    used = await work.files.used_by(upload.owner_id)
+                    must_have_room(used=used, more=sum(part.size for part in parts), quota=self.quota)
                     upload, had = await work.resumable_uploads.get(upload.id)
                     upload.take(parts, had)
                     await work.resumable_uploads.add_parts(upload.id, parts)
@@ -175,7 +176,8 @@ class ReceiveUpload:
             await work.resumable_uploads.remove_parts(upload.id)
 
         whole = _staged(parts[0]) if len(parts) == 1 else await self.store.stage(self._joined(parts))
-        await self.keep_drafts(upload.owner_id, [Draft(upload.filename, upload.content_type, whole)], keep)
+        draft = Draft(upload.filename, upload.content_type, whole)
+        await self.keep_drafts(upload.owner_id, [draft], keep, finished=upload.id)
         await _discard(self.store, [*empty, *parts])
         return finished
 
@@ -274,13 +276,6 @@ class _Body:
             raise self.failure
         if not hmac.compare_digest(self._hash.digest(), self._checksum.digest):
             raise ChecksumMismatch
-
-
-async def _must_have_room(work: Work, upload: ResumableUpload, more: int, quota: int) -> None:
-    """Raises `QuotaExceeded`: what is on its way counts, too."""
-    used = await work.files.used_by(upload.owner_id)
-    if used + await work.resumable_uploads.received_by(upload.owner_id) + more > quota:
-        raise QuotaExceeded
 
 
 def _sifted(parts: Sequence[UploadPart]) -> tuple[Sequence[UploadPart], Sequence[UploadPart]]:

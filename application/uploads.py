@@ -19,7 +19,7 @@ from application.ports.storage import BlobStore, Staged
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
-from domain.files import Claim, File, FileTooLarge, ImageInfo, QuotaExceeded, content_type, label
+from domain.files import Claim, File, FileTooLarge, ImageInfo, content_type, label, must_have_room
 from domain.users import Actor, UserId
 
 MOST_FILES: Final = 20
@@ -63,19 +63,17 @@ class StageUpload:
     quota: int
 
     async def __call__(self, owner_id: UserId, chunks: AsyncIterable[bytes], *, limit: int, beside: int = 0) -> Staged:
-        room = self.quota - beside - await self.reads.bytes_used_by(owner_id)
-        return await self.store.stage(_bounded(chunks, limit, room))
+        used = beside + await self.reads.bytes_used_by(owner_id)
+        return await self.store.stage(self._bounded(chunks, limit, used))
 
-
-async def _bounded(chunks: AsyncIterable[bytes], limit: int, room: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise FileTooLarge(limit)
-        if size > room:
-            raise QuotaExceeded
-        yield chunk
+    async def _bounded(self, chunks: AsyncIterable[bytes], limit: int, used: int) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise FileTooLarge(limit)
+            must_have_room(used=used, more=size, quota=self.quota)
+            yield chunk
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ async def discard(store: BlobStore, staged: Sequence[Staged]) -> None:
 @dataclass(frozen=True)
 class KeepDrafts:
     """Make files of what is staged: all of them or none. `keep`, if it is given, is done in the same transaction.
+    `finished` is the resumable upload whose bytes they are, if they are one's: they count once.
 
     Whatever it raises, nothing stays staged: `QuotaExceeded`; `InvalidAccessToken` when the account was deleted
     meanwhile; `Unavailable`; or what `keep` raises.
@@ -153,9 +152,16 @@ class KeepDrafts:
     quota: int
 
     async def __call__(
-        self, owner_id: UserId, drafts: Sequence[Draft], keep: Keep[Sequence[File]] | None = None
+        self,
+        owner_id: UserId,
+        drafts: Sequence[Draft],
+        keep: Keep[Sequence[File]] | None = None,
+        *,
+        finished: str = "",
     ) -> Sequence[File]:
         async def refer(work: Work) -> Sequence[File]:
+            used = await work.files.used_by(owner_id, but=finished)
+            must_have_room(used=used, more=sum(draft.staged.size for draft in drafts), quota=self.quota)
             files = await self._refer(work, owner_id, drafts)
             if keep is not None:
                 await keep(work, files)
@@ -165,9 +171,6 @@ class KeepDrafts:
 
     async def _refer(self, work: Work, owner_id: UserId, drafts: Sequence[Draft]) -> Sequence[File]:
         now = self.clock.now()
-        used = await work.files.used_by(owner_id)
-        if used + sum(draft.staged.size for draft in drafts) > self.quota:
-            raise QuotaExceeded
         files = []
         for draft in drafts:
             file = File(

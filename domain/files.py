@@ -51,6 +51,12 @@ class QuotaExceeded(TooLarge):
     message = "There is not enough room left in your storage. Delete some files first"
 
 
+def must_have_room(*, used: int, more: int, quota: int) -> None:
+    """Raises `QuotaExceeded` if that is too much together. All are in bytes; what is on its way counts as used."""
+    if used + more > quota:
+        raise QuotaExceeded
+
+
 class InvalidFilename(Invalid, ValueError):
     code = "invalid_filename"
     message = "The file needs a name"

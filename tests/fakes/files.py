@@ -15,10 +15,10 @@ from tests.fakes.repositories import Tables
 class InMemoryFiles:
     tables: Callable[[], Tables]
 
-    async def used_by(self, owner_id: int) -> int:
+    async def used_by(self, owner_id: int, *, but: str = "") -> int:
         if owner_id not in self.tables().users:
             raise InvalidAccessToken
-        return bytes_of(owned(self.tables(), owner_id))
+        return bytes_of(self.tables(), owner_id, but=but)
 
     async def add(self, file: File) -> File:
         if file.owner_id not in self.tables().users:
@@ -92,8 +92,11 @@ def owned(tables: Tables, owner_id: int) -> list[File]:
     return [replace(file) for file in files if file.owner_id == owner_id]
 
 
-def bytes_of(files: Sequence[File]) -> int:
-    return sum(file.size for file in files)
+def bytes_of(tables: Tables, owner_id: int, *, but: str = "") -> int:
+    """What that user's files and unfinished uploads take, but for that one."""
+    unfinished = [upload for upload in tables.uploads.values() if upload.file_id is None and upload.id != but]
+    received = sum(upload.offset for upload in unfinished if upload.owner_id == owner_id)
+    return sum(file.size for file in owned(tables, owner_id)) + received
 
 
 def unused(tables: Tables, claimed_before: datetime) -> list[str]:

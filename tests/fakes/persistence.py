@@ -235,7 +235,7 @@ class InMemoryStore:
 
     async def bytes_used_by(self, owner_id: int) -> int:
         await self._answer()
-        return bytes_of(owned(self._tables, owner_id))
+        return bytes_of(self._tables, owner_id)
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         await self._answer()

@@ -11,6 +11,7 @@ from application import resumable
 from application.collecting import STAGED_GRACE
 from application.ports.storage import StorageFull
 from application.resumable import Checksum
+from application.uploads import Draft, Upload
 from domain import resumable as rules
 from domain.errors import Unavailable
 from domain.events import FileCreated
@@ -256,8 +257,7 @@ async def test_a_deleted_account_takes_its_uploads_along(world: World) -> None:
         await send(world, actor, await create(world, actor), SENT[:30])
     await world.delete_own_account(ada, password=Password(PASSWORD))
     await world.do_jobs()
-    async with world.store.begin() as work:
-        assert [await work.resumable_uploads.received_by(actor.user.id) for actor in (ada, bob)] == [0, 30]
+    assert [await world.store.bytes_used_by(actor.user.id) for actor in (ada, bob)] == [0, 30]
     assert len(world.blob_store.staged) == 3
 
 
@@ -282,6 +282,40 @@ async def test_the_quota_counts_what_is_on_its_way(world: World) -> None:
     assert (await world.get_upload(ada, uploads[2].id)).offset <= left
     await world.terminate_upload(ada, uploads[0].id)
     await send(world, ada, await create(world, ada, left + 1), bytes(left + 1))
+
+
+async def whole(content: bytes) -> AsyncIterator[Upload]:
+    yield Upload("b.txt", "text/plain", chunks(content, size=100))
+
+
+async def test_a_file_in_one_request_has_the_room_that_what_is_on_its_way_leaves(world: World) -> None:
+    ada = await an_actor(world)
+    for _ in range(2):
+        await send(world, ada, await create(world, ada, MAX_UPLOAD_BYTES), bytes(MAX_UPLOAD_BYTES - 1))
+    left = QUOTA_BYTES - 2 * (MAX_UPLOAD_BYTES - 1)
+    with pytest.raises(QuotaExceeded):
+        await world.store_files(ada, whole(bytes(left + 1)))
+    staged = await world.blob_store.stage(chunks(bytes(left)))
+    await send(world, ada, await create(world, ada), SENT[:1])
+    with pytest.raises(QuotaExceeded):
+        await world.keep_drafts(ada.user.id, [Draft("b.txt", "text/plain", staged)])
+    await world.store_files(ada, whole(bytes(left - 1)))
+    assert await world.store.bytes_used_by(ada.user.id) == QUOTA_BYTES
+
+
+async def test_an_upload_that_is_finished_counts_once_and_what_is_still_on_its_way_beside_it(world: World) -> None:
+    ada = await an_actor(world)
+    await world.store_files(ada, whole(bytes(QUOTA_BYTES - MAX_UPLOAD_BYTES - 500)))
+    last = await send(world, ada, await create(world, ada, MAX_UPLOAD_BYTES), bytes(600))
+    other = await send(world, ada, await create(world, ada, 600), bytes(501))
+    with pytest.raises(QuotaExceeded):
+        await send(world, ada, last, bytes(400), offset=600)
+    await world.terminate_upload(ada, other.id)
+    await world.store_files(ada, whole(bytes(500)))
+    offset = (await world.get_upload(ada, last.id)).offset
+    last = await send(world, ada, last, bytes(MAX_UPLOAD_BYTES - offset), offset=offset)
+    assert last.file_id is not None
+    assert await world.store.bytes_used_by(ada.user.id) == QUOTA_BYTES
 
 
 async def test_a_full_or_absent_store_costs_no_more_than_the_last_part(world: World) -> None:
