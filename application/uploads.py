@@ -48,6 +48,7 @@ class Draft:
     content_type: str
     staged: Staged
     image: ImageInfo | None = None
+    is_export: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class KeepDrafts:
                 sha256=draft.staged.sha256,
                 owner_id=owner_id,
                 image=draft.image,
+                is_export=draft.is_export,
                 created_at=now,
             )
             files.append(await work.files.add(file))

@@ -119,6 +119,8 @@ class File:
     """64 lower-case hexadecimal digits: what the bytes are stored under."""
     owner_id: UserId
     image: ImageInfo | None = None
+    is_export: bool = False
+    """Whether it is an export of the account: no later one holds it."""
     created_at: datetime
 
     def must_belong_to(self, actor: Actor) -> None:

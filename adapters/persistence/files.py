@@ -15,7 +15,7 @@ from domain.files import File, FileId, FileNotFound, ImageInfo
 from domain.pages import Page, PageRequest
 from domain.sessions import InvalidAccessToken
 
-PLAIN: Final = ("filename", "content_type", "size", "sha256", "owner_id", "created_at")
+PLAIN: Final = ("filename", "content_type", "size", "sha256", "owner_id", "created_at", "is_export")
 """The columns that the entity's fields of the same names are kept in, but for its id."""
 WRITTEN: Final = (*PLAIN, "image_width", "image_height", "image_format")
 
@@ -57,7 +57,7 @@ NEWEST: Final = newest_first(
 
 def file_of(row: Row) -> File:
     """The file in a row of `COLUMNS`."""
-    (id_, filename, content_type, size, sha256, owner_id, created_at, width, height, image_format) = row
+    (id_, filename, content_type, size, sha256, owner_id, created_at, is_export, width, height, image_format) = row
     return File(
         id=id_,
         filename=filename,
@@ -65,6 +65,7 @@ def file_of(row: Row) -> File:
         size=size,
         sha256=sha256,
         owner_id=owner_id,
+        is_export=is_export,
         image=ImageInfo(width, height, image_format) if image_format is not None else None,
         created_at=created_at,
     )

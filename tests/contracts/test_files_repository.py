@@ -80,10 +80,10 @@ async def unused(store: Store, *, after: str = "", limit: int = 100, at: timedel
     return list(await store.reads.unused_blobs(claimed_before=before, after=after, limit=limit))
 
 
-@pytest.mark.parametrize("image", [None, ImageInfo(640, 480, "png")])
-async def test_a_file_is_read_as_it_was_added(store: Store, image: ImageInfo | None) -> None:
+@pytest.mark.parametrize("changes", [{}, {"image": ImageInfo(640, 480, "png")}, {"is_export": True}])
+async def test_a_file_is_read_as_it_was_added(store: Store, changes: dict[str, Any]) -> None:
     ada = await store.has()
-    added = await has_file(store, ada, filename="\u05e9\u05dc\u05d5\u05dd \U0001f4c4.txt", size=5 * 2**40, image=image)
+    added = await has_file(store, ada, filename="\u05e9\u05dc\u05d5\u05dd \U0001f4c4.txt", size=5 * 2**40, **changes)
     assert added.id > 0
     assert await store.reads.file(added.id) == added
     assert await store.reads.newest_file(ada.id, added.filename) == added
