@@ -13,9 +13,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from application.resumable import ALGORITHMS, Checksum
 from domain.errors import Refusal
-from domain.resumable import ResumableUpload
+from domain.resumable import ALGORITHMS, Checksum, ResumableUpload
 from entrypoints.http.bodies import is_encoded, media_type
 from entrypoints.http.documentation import SIGNED_IN, described, errors
 from entrypoints.http.errors import RequestError, answer_to, malformed_body, unsupported_media_type

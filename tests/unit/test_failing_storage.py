@@ -11,12 +11,11 @@ from application import resumable
 from application.collecting import LEASE, STAGED_GRACE
 from application.files import Content, DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
 from application.links import CreateLink, Link, OpenLink
-from application.resumable import Checksum
 from application.uploads import Upload
 from application.users import DeleteUser
 from domain.images import ThumbnailSize
 from domain.pages import PageRequest
-from domain.resumable import LIFETIME, ResumableUpload
+from domain.resumable import LIFETIME, Checksum, ResumableUpload
 from tests.builders import a_job
 from tests.fakes.images import pretended
 from tests.unit.failing_runs import must_survive_any_failure
@@ -128,6 +127,17 @@ def _later(
     return call
 
 
+async def begins(scene: Scene, do: Do) -> None:
+    """What was begun in vain expires; so does what was not."""
+    await do(
+        scene.ada,
+        **{"length": len(SENT), "filename": "b.txt", "declared_type": "text/plain", "metadata": ""},
+        **{"chunks": chunks(SENT[:25]), "declared": 25, "checksum": None},
+    )
+    scene.world.clock.advance(LIFETIME)
+    await scene.world.handlers["sweep_resumable_uploads"](a_job())
+
+
 async def opens_the_link(scene: Scene, do: Do) -> None:
     link: Link = await _create_link(scene)(scene.ada, scene.files["text"].id, timedelta(hours=1))
     assert await read(await do(link.file_id, link.expires, link.signature)) == b"tea"
@@ -192,6 +202,7 @@ CASES: Final[dict[str, Case]] = {
         lambda s: s.world.create_upload,
         lambda s, do: do(s.ada, length=9, filename="b.txt", declared_type=None, metadata=""),
     ),
+    "begin an upload with its first bytes": Case(lambda s: s.world.begin_upload, begins, goes_on=True),
     "ask for an upload": Case(
         lambda s: s.world.get_upload, lambda s, do: do(s.ada, s.uploads["new"].id), has_begun, once=True
     ),

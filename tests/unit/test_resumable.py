@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from application import resumable
 from application.collecting import STAGED_GRACE
 from application.ports.storage import StorageFull
-from application.resumable import Checksum
 from application.uploads import Draft, Upload
 from domain import resumable as rules
 from domain.errors import Unavailable
@@ -18,7 +18,9 @@ from domain.events import FileCreated
 from domain.files import FileTooLarge, InvalidFilename, QuotaExceeded
 from domain.passwords import Password
 from domain.resumable import (
+    ALGORITHMS,
     LIFETIME,
+    Checksum,
     ChecksumMismatch,
     LongerThanSaid,
     OffsetMismatch,
@@ -164,7 +166,7 @@ async def test_more_than_was_said_is_refused(world: World) -> None:
     assert await content_of(world, await send(world, ada, again, SENT[again.offset :], offset=again.offset)) == SENT
 
 
-@pytest.mark.parametrize("algorithm", resumable.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_checksum_that_holds_lets_the_bytes_in(world: World, algorithm: str) -> None:
     ada = await an_actor(world)
     upload = await create(world, ada)
@@ -259,6 +261,45 @@ async def test_a_deleted_account_takes_its_uploads_along(world: World) -> None:
     await world.do_jobs()
     assert [await world.store.bytes_used_by(actor.user.id) for actor in (ada, bob)] == [0, 30]
     assert len(world.blob_store.staged) == 3
+
+
+async def begin(
+    world: World, actor: Actor, length: int, content: bytes | None, failure: Exception | None = None
+) -> Any:
+    return await world.begin_upload(
+        actor,
+        length=length,
+        filename="a.txt",
+        declared_type="text/plain",
+        metadata="",
+        chunks=None if content is None else chunks(content, failure),
+        declared=0,
+        checksum=None,
+    )
+
+
+async def test_an_upload_may_begin_with_nothing_with_some_of_it_or_with_all(world: World) -> None:
+    ada = await an_actor(world)
+    for content in (None, b"", SENT[:20], SENT):
+        upload = await begin(world, ada, len(SENT), content)
+        assert (upload.offset, upload.file_id is not None) == (len(content or b""), content == SENT)
+        assert await world.get_upload(ada, upload.id) == upload
+    for nothing in (None, b""):
+        assert (await begin(world, ada, 0, nothing)).file_id is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "failure", "expected"),
+    [(SENT + b"!", None, LongerThanSaid), (SENT[:20], ConnectionError(), ConnectionError)],
+)
+async def test_an_upload_whose_first_bytes_are_refused_is_given_up(
+    world: World, content: bytes, failure: Exception | None, expected: type[Exception]
+) -> None:
+    ada = await an_actor(world)
+    with pytest.raises(expected):
+        await begin(world, ada, len(SENT), content, failure)
+    assert await world.store.bytes_used_by(ada.user.id) == 0
+    assert world.blob_store.staged == {}
 
 
 async def test_what_is_too_large_or_has_no_name_is_refused_at_once(world: World) -> None:
