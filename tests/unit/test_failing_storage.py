@@ -54,6 +54,10 @@ async def has_upload(scene: Scene) -> None:
     scene.uploads["new"] = await creates(scene, SENT)
 
 
+async def has_uploads_that_expire(scene: Scene) -> None:
+    scene.uploads_expire = True
+
+
 async def has_begun(scene: Scene) -> None:
     """An upload of which some came, beside another one."""
     scene.uploads["other"] = await creates(scene, SENT)
@@ -128,14 +132,11 @@ def _later(
 
 
 async def begins(scene: Scene, do: Do) -> None:
-    """What was begun in vain expires; so does what was not."""
     await do(
         scene.ada,
         **{"length": len(SENT), "filename": "b.txt", "declared_type": "text/plain", "metadata": ""},
         **{"chunks": chunks(SENT[:25]), "declared": 25, "checksum": None},
     )
-    scene.world.clock.advance(LIFETIME)
-    await scene.world.handlers["sweep_resumable_uploads"](a_job())
 
 
 async def opens_the_link(scene: Scene, do: Do) -> None:
@@ -202,7 +203,9 @@ CASES: Final[dict[str, Case]] = {
         lambda s: s.world.create_upload,
         lambda s, do: do(s.ada, length=9, filename="b.txt", declared_type=None, metadata=""),
     ),
-    "begin an upload with its first bytes": Case(lambda s: s.world.begin_upload, begins, goes_on=True),
+    "begin an upload with its first bytes": Case(
+        lambda s: s.world.begin_upload, begins, has_uploads_that_expire, goes_on=True
+    ),
     "ask for an upload": Case(
         lambda s: s.world.get_upload, lambda s, do: do(s.ada, s.uploads["new"].id), has_begun, once=True
     ),
