@@ -17,7 +17,6 @@ from application.zips import Entry, zipped
 from domain.files import File
 from domain.items import Item, ItemSort
 from domain.pages import Key, Page, PageRequest
-from domain.tasks import TaskKind
 from domain.users import User
 
 PAGE: Final = 500
@@ -69,7 +68,7 @@ class ExportAccount:
         expected = (items.total or 0) * BYTES_OF_ITEM + await self.reads.bytes_used_by(owner)
         done = _Done(run, expected)
         staged = await self.stage(owner, zipped(self._entries(user, done)), limit=sys.maxsize)
-        draft = Draft(f"account-{self.clock.now():%Y-%m-%d}.zip", "application/zip", staged)
+        draft = Draft(f"account-{self.clock.now():%Y-%m-%d}.zip", "application/zip", staged, is_export=True)
 
         async def complete(work: Work, files: Sequence[File]) -> None:
             (file,) = files
@@ -83,15 +82,9 @@ class ExportAccount:
         now = self.clock.now()
         yield Entry("profile.json", now, _whole(_json(profile(user)).encode()))
         yield Entry("items.json", now, self._items(user, done))
-        earlier = await self._earlier_exports(user)
         async for file in _all(lambda request: self.reads.files(user.id, request)):
-            if file.id not in earlier:
+            if not file.is_export:  # each would hold all before it
                 yield Entry(f"files/{file.id}-{file.filename}", file.created_at, self._content(file, done))
-
-    async def _earlier_exports(self, user: User) -> set[int]:
-        """Files that are exports themselves: each would hold all before it."""
-        tasks = [task async for task in _all(lambda request: self.reads.tasks(user.id, request))]
-        return {task.result["file_id"] for task in tasks if task.kind is TaskKind.EXPORT_ACCOUNT and task.result}
 
     @asynccontextmanager
     async def _items(self, user: User, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:

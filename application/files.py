@@ -9,7 +9,7 @@ from typing import Final
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads
 from application.ports.storage import BlobStore
-from domain.events import FileDeleted
+from domain.events import ContentAbandoned, FileDeleted
 from domain.files import File, label
 from domain.pages import Page, PageRequest
 from domain.users import Actor
@@ -117,6 +117,6 @@ class RemoveFilesOfUser:
         while removed >= BATCH:
             async with self.begin() as work:
                 files = await work.files.delete_owned_by(job.payload["user_id"], limit=BATCH)
-                for file in files:
-                    work.announce(FileDeleted(file.id, file.owner_id, file.sha256))
+                for sha256 in {file.sha256 for file in files}:  # nobody is left to be told of the files
+                    work.announce(ContentAbandoned(sha256))
             removed = len(files)

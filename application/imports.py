@@ -11,7 +11,7 @@ from application.task_runs import Run
 from domain.csv_rows import CsvReader, CsvRow
 from domain.events import ItemCreated
 from domain.files import File, FileNotFound
-from domain.imports import Import, NewItem, Overtaken, RowError, as_item, must_be_header
+from domain.imports import MOST_ERRORS, Import, NewItem, Overtaken, RowError, as_item, must_be_header
 from domain.items import Item
 from domain.tasks import TaskImpossible
 
@@ -149,7 +149,9 @@ def _summary(result: Mapping[str, Any]) -> str:
     text = f"{result['created']} items were created"
     if result["created_by_other_tasks"]:
         text += f"; {result['created_by_other_tasks']} had been created from this file before"
-    if result["rejected"]:
+    if result["rejected"] > len(result["errors"]):
+        text += f"; {result['rejected']} rows could not be imported: `errors` has the lines of the first {MOST_ERRORS}"
+    elif result["rejected"]:
         text += f"; {result['rejected']} rows could not be imported: see `errors` for their lines"
     return text
 

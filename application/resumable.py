@@ -5,69 +5,22 @@ the last of them. The bytes that complete an upload are written down only togeth
 its bytes is a file.
 """
 
-import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from application.ports.clock import Clock
-from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
-from application.ports.security import Secrets
-from application.ports.storage import BlobStore, Staged
-from application.uploads import Draft, KeepDrafts, discard
+from application.ports.storage import BlobStore
+from application.resumable_removal import discard_parts, staged_of
+from application.uploads import Draft, KeepDrafts
 from domain.errors import Refusal, Unavailable
-from domain.files import File, FileTooLarge, QuotaExceeded, content_type, label
-from domain.resumable import LIFETIME, ChecksumMismatch, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
+from domain.files import File, must_have_room
+from domain.resumable import Checksum, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
 from domain.users import Actor
 
 PART: Final = 16 * 1024 * 1024
 """Bytes of a part at the most, but for what is left of a chunk."""
-BATCH: Final = 100
-"""Uploads that a transaction removes at most, so that none of them lasts long."""
-ALGORITHMS: Final = ("sha1", "sha256", "md5")
-"""What a checksum may be made with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checksum:
-    algorithm: str
-    """One of `ALGORITHMS`."""
-    digest: bytes
-
-
-@dataclass(frozen=True)
-class CreateResumableUpload:
-    """Raises `FileTooLarge`, `QuotaExceeded`, `InvalidFilename`, and `InvalidAccessToken` when the account was deleted
-    meanwhile. `metadata` is given back to whoever asks after the upload.
-    """
-
-    begin: Begin
-    secrets: Secrets
-    clock: Clock
-    max_bytes: int
-    quota: int
-
-    async def __call__(
-        self, actor: Actor, *, length: int, filename: str, declared_type: str | None, metadata: str
-    ) -> ResumableUpload:
-        if length > self.max_bytes:
-            raise FileTooLarge(self.max_bytes)
-        upload = ResumableUpload(
-            id=self.secrets.new_id(),
-            owner_id=actor.user.id,
-            length=length,
-            filename=label(filename),
-            content_type=content_type(declared_type),
-            metadata=metadata,
-            created_at=self.clock.now(),
-        )
-        async with self.begin() as work:
-            await _must_have_room(work, upload, length, self.quota)
-            await work.resumable_uploads.add(upload)
-        return upload
 
 
 @dataclass(frozen=True)
@@ -134,7 +87,7 @@ class ReceiveUpload:
                 parts, pending = pending, []
                 upload = await self._write_down(upload, parts)
         except BaseException:
-            await _discard(self.store, pending)
+            await discard_parts(self.store, pending)
             raise
         if body.failure is not None:
             raise body.failure
@@ -147,17 +100,18 @@ class ReceiveUpload:
         try:
             if parts:
                 async with self.begin() as work:
-                    await _must_have_room(work, upload, sum(part.size for part in parts), self.quota)
+                    used = await work.files.used_by(upload.owner_id)
+                    must_have_room(used=used, more=sum(part.size for part in parts), quota=self.quota)
                     upload, had = await work.resumable_uploads.get(upload.id)
                     upload.take(parts, had)
                     await work.resumable_uploads.add_parts(upload.id, parts)
                     await work.resumable_uploads.save(upload)
         except Refusal as error:
             if not isinstance(error, Unavailable):
-                await _discard(self.store, parts)
+                await discard_parts(self.store, parts)
             raise
         finally:
-            await _discard(self.store, empty)
+            await discard_parts(self.store, empty)
         return upload
 
     async def _finish(self, upload: ResumableUpload, last: Sequence[UploadPart]) -> ResumableUpload:
@@ -174,65 +128,17 @@ class ReceiveUpload:
             await work.resumable_uploads.save(finished)
             await work.resumable_uploads.remove_parts(upload.id)
 
-        whole = _staged(parts[0]) if len(parts) == 1 else await self.store.stage(self._joined(parts))
-        await self.keep_drafts(upload.owner_id, [Draft(upload.filename, upload.content_type, whole)], finish)
-        await _discard(self.store, [*empty, *parts])
+        whole = staged_of(parts[0]) if len(parts) == 1 else await self.store.stage(self._joined(parts))
+        draft = Draft(upload.filename, upload.content_type, whole)
+        await self.keep_drafts(upload.owner_id, [draft], finish, finished=upload.id)
+        await discard_parts(self.store, [*empty, *parts])
         return finished
 
     async def _joined(self, parts: Sequence[UploadPart]) -> AsyncIterator[bytes]:
         for part in parts:
-            async with self.store.read_staged(_staged(part)) as pieces:
+            async with self.store.read_staged(staged_of(part)) as pieces:
                 async for piece in pieces:
                     yield piece
-
-
-@dataclass(frozen=True)
-class TerminateUpload:
-    """Give up an upload, or forget one that is finished: the file stays. Raises `UploadNotFound`."""
-
-    begin: Begin
-    store: BlobStore
-    clock: Clock
-
-    async def __call__(self, actor: Actor, upload_id: str) -> None:
-        async with self.begin() as work:
-            upload, _ = await work.resumable_uploads.get(upload_id)
-            upload.must_belong_to(actor)
-            upload.must_be_alive(self.clock.now())
-            parts = await work.resumable_uploads.delete(upload_id)
-        await _discard(self.store, parts)
-
-
-@dataclass(frozen=True)
-class RemoveUploadsOfUser:
-    """The reaction to `UserDeleted`: in batches, so that it holds nothing up however many there are."""
-
-    begin: Begin
-    store: BlobStore
-
-    async def __call__(self, job: Job) -> None:
-        removed = BATCH
-        while removed >= BATCH:
-            async with self.begin() as work:
-                removed, parts = await work.resumable_uploads.delete_owned_by(job.payload["user_id"], limit=BATCH)
-            await _discard(self.store, parts)
-
-
-@dataclass(frozen=True)
-class SweepResumableUploads:
-    """Remove uploads that have expired, in batches."""
-
-    begin: Begin
-    store: BlobStore
-    clock: Clock
-
-    async def __call__(self, _: Job) -> None:
-        created_before = self.clock.now() - LIFETIME
-        removed = BATCH
-        while removed >= BATCH:
-            async with self.begin() as work:
-                removed, parts = await work.resumable_uploads.sweep(created_before, limit=BATCH)
-            await _discard(self.store, parts)
 
 
 class _Body:
@@ -242,7 +148,7 @@ class _Body:
         self._chunks = aiter(chunks)
         self._room = room
         self._checksum = checksum
-        self._hash = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+        self._hash = checksum.new_hash() if checksum else None
         self.ended = False
         self.failure: Exception | None = None
         """What the stream raised, if it did."""
@@ -272,27 +178,9 @@ class _Body:
             return
         if self.failure is not None:
             raise self.failure
-        if not hmac.compare_digest(self._hash.digest(), self._checksum.digest):
-            raise ChecksumMismatch
-
-
-async def _must_have_room(work: Work, upload: ResumableUpload, more: int, quota: int) -> None:
-    """Raises `QuotaExceeded`: what is on its way counts, too."""
-    used = await work.files.used_by(upload.owner_id)
-    if used + await work.resumable_uploads.received_by(upload.owner_id) + more > quota:
-        raise QuotaExceeded
+        self._checksum.must_be_that_of(self._hash)
 
 
 def _sifted(parts: Sequence[UploadPart]) -> tuple[Sequence[UploadPart], Sequence[UploadPart]]:
     """Those without any bytes, and the others."""
     return [part for part in parts if part.size == 0], [part for part in parts if part.size > 0]
-
-
-def _staged(part: UploadPart) -> Staged:
-    return Staged(part.key, part.sha256, part.size)
-
-
-async def _discard(store: BlobStore, parts: Sequence[UploadPart]) -> None:
-    """Remove what is staged, even if whoever asks for it goes away; what can't be removed now is swept later."""
-    if parts:
-        await asyncio.shield(discard(store, [_staged(part) for part in parts]))

@@ -12,16 +12,20 @@ from typing import Final, TypeVar
 
 from application.ports.clock import Clock
 from application.ports.persistence import Also, Begin, Reads, Work
+from application.ports.persistence.blobs import BeingDeleted
 from application.ports.security import Secrets
 from application.ports.storage import BlobStore, Staged
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
-from domain.files import Claim, File, FileTooLarge, ImageInfo, QuotaExceeded, content_type, label
+from domain.files import Claim, File, FileTooLarge, ImageInfo, content_type, label, must_have_room
 from domain.users import Actor, UserId
 
 MOST_FILES: Final = 20
 """Files that may be uploaded together."""
+
+PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between looking whether bytes that were being deleted can be had."""
 
 Kept = TypeVar("Kept")
 
@@ -43,6 +47,7 @@ class Draft:
     content_type: str
     staged: Staged
     image: ImageInfo | None = None
+    is_export: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,17 @@ class StageUpload:
     quota: int
 
     async def __call__(self, owner_id: UserId, chunks: AsyncIterable[bytes], *, limit: int, beside: int = 0) -> Staged:
-        room = self.quota - beside - await self.reads.bytes_used_by(owner_id)
-        return await self.store.stage(_bounded(chunks, limit, room))
+        used = beside + await self.reads.bytes_used_by(owner_id)
+        return await self.store.stage(self._bounded(chunks, limit, used))
 
-
-async def _bounded(chunks: AsyncIterable[bytes], limit: int, room: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise FileTooLarge(limit)
-        if size > room:
-            raise QuotaExceeded
-        yield chunk
+    async def _bounded(self, chunks: AsyncIterable[bytes], limit: int, used: int) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise FileTooLarge(limit)
+            must_have_room(used=used, more=size, quota=self.quota)
+            yield chunk
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,7 @@ class KeepStaged:
         now = self.clock.now()
         claims = [Claim(self.secrets.new_id(), bytes_.sha256, bytes_.size, now) for bytes_ in staged]
         try:
-            async with self.begin() as work:
-                await work.blobs.claim(claims)
+            await self._claim(claims)
             # If this fails, the claims stay: a store that gave no answer in time may still do it, and the sweep then
             # finds the bytes.
             for bytes_ in staged:
@@ -106,6 +108,19 @@ class KeepStaged:
         except BaseException:
             await asyncio.shield(discard(self.store, staged))
             raise
+
+    async def _claim(self, claims: Sequence[Claim]) -> None:
+        """Waits a little for a deletion of some of these bytes: mostly it is done in a moment."""
+        for pause in (*PAUSES, None):
+            try:
+                async with self.begin() as work:
+                    await work.blobs.claim(claims)
+            except BeingDeleted:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _abandon(self, claims: Sequence[Claim]) -> None:
         """Give the bytes free at once. If that can't be, the claims grow too old, and the sweep finds the bytes."""
@@ -126,6 +141,7 @@ async def discard(store: BlobStore, staged: Sequence[Staged]) -> None:
 @dataclass(frozen=True)
 class KeepDrafts:
     """Make files of what is staged: all of them or none. `also`, if it is given, is done in the same transaction.
+    `finished` is the resumable upload whose bytes they are, if they are one's: they count once.
 
     Whatever it raises, nothing stays staged: `QuotaExceeded`; `InvalidAccessToken` when the account was deleted
     meanwhile; `Unavailable`; or what `also` raises.
@@ -136,9 +152,16 @@ class KeepDrafts:
     quota: int
 
     async def __call__(
-        self, owner_id: UserId, drafts: Sequence[Draft], also: Also[Sequence[File]] | None = None
+        self,
+        owner_id: UserId,
+        drafts: Sequence[Draft],
+        also: Also[Sequence[File]] | None = None,
+        *,
+        finished: str = "",
     ) -> Sequence[File]:
         async def refer(work: Work) -> Sequence[File]:
+            used = await work.files.used_by(owner_id, but=finished)
+            must_have_room(used=used, more=sum(draft.staged.size for draft in drafts), quota=self.quota)
             files = await self._refer(work, owner_id, drafts)
             if also is not None:
                 await also(work, files)
@@ -148,9 +171,6 @@ class KeepDrafts:
 
     async def _refer(self, work: Work, owner_id: UserId, drafts: Sequence[Draft]) -> Sequence[File]:
         now = self.clock.now()
-        used = await work.files.used_by(owner_id)
-        if used + sum(draft.staged.size for draft in drafts) > self.quota:
-            raise QuotaExceeded
         files = []
         for draft in drafts:
             file = File(
@@ -160,6 +180,7 @@ class KeepDrafts:
                 sha256=draft.staged.sha256,
                 owner_id=owner_id,
                 image=draft.image,
+                is_export=draft.is_export,
                 created_at=now,
             )
             files.append(await work.files.add(file))

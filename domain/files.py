@@ -51,6 +51,12 @@ class QuotaExceeded(TooLarge):
     message = "There is not enough room left in your storage. Delete some files first"
 
 
+def must_have_room(*, used: int, more: int, quota: int) -> None:
+    """Raises `QuotaExceeded` if that is too much together. All are in bytes; what is on its way counts as used."""
+    if used + more > quota:
+        raise QuotaExceeded
+
+
 class InvalidFilename(Invalid, ValueError):
     code = "invalid_filename"
     message = "The file needs a name"
@@ -113,6 +119,8 @@ class File:
     """64 lower-case hexadecimal digits: what the bytes are stored under."""
     owner_id: UserId
     image: ImageInfo | None = None
+    is_export: bool = False
+    """Whether it is an export of the account: no later one holds it."""
     created_at: datetime
 
     def must_belong_to(self, actor: Actor) -> None:
@@ -129,3 +137,12 @@ class Claim:
     sha256: str
     size: int
     claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """The leave to delete the bytes of a hash: nobody else can delete or claim them until it ends."""
+
+    sha256: str
+    until: int
+    """Milliseconds since the epoch, by the database's clock. No two dooms of the same bytes end at the same time."""

@@ -1,16 +1,23 @@
 """Uploads that are sent in as many requests as it takes, and go on where the last one ended."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from domain.errors import Conflict, NotFound, Refusal, TooLarge
 from domain.files import FileId
 from domain.users import Actor, UserId
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 LIFETIME: Final = timedelta(hours=24)
 """How long an upload may take from its creation, and for how long it can be asked after."""
+ALGORITHMS: Final = ("sha1", "sha256", "md5")
+"""What a checksum may be made with."""
 MOST_PARTS: Final = 10_000
 """Parts of one upload: whoever sends a file byte by byte is stopped there."""
 
@@ -42,6 +49,24 @@ class LongerThanSaid(TooLarge):
 class TooManyParts(TooLarge):
     code = "too_many_parts"
     message = "The upload came in too many pieces. Please send larger ones"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """What the client says of the bytes of one request."""
+
+    algorithm: str
+    """One of `ALGORITHMS`."""
+    digest: bytes
+
+    def new_hash(self) -> "_Hash":
+        """One of that algorithm, of nothing yet."""
+        return hashlib.new(self.algorithm, usedforsecurity=False)
+
+    def must_be_that_of(self, hashed: "_Hash") -> None:
+        """Raises `ChecksumMismatch`."""
+        if not hmac.compare_digest(hashed.digest(), self.digest):
+            raise ChecksumMismatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from application import (
     mailed_tokens,
     passwords,
     resumable,
+    resumable_creation,
+    resumable_removal,
     sessions,
     sweeping,
     task_runs,
@@ -212,10 +214,11 @@ class Container(DeclarativeContainer):
     delete_file = Singleton(files.DeleteFile, begin)
     create_link = Singleton(links.CreateLink, begin, reads, secrets, clock)
     open_link = Singleton(links.OpenLink, reads, blobs, secrets, clock)
-    create_upload = Singleton(resumable.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
     get_upload = Singleton(resumable.GetResumableUpload, reads, clock)
     receive_upload = Singleton(resumable.ReceiveUpload, reads, begin, get_upload, blobs, keep_drafts, quota)
-    terminate_upload = Singleton(resumable.TerminateUpload, begin, blobs, clock)
+    terminate_upload = Singleton(resumable_removal.TerminateUpload, begin, blobs, clock)
+    create_upload = Singleton(resumable_creation.CreateResumableUpload, begin, secrets, clock, max_upload, quota)
+    begin_upload = Singleton(resumable_creation.BeginUpload, create_upload, receive_upload, terminate_upload)
 
     # Images
     max_image = settings.provided.max_image_bytes
@@ -252,10 +255,10 @@ class Container(DeclarativeContainer):
         remove_items_of_user=Singleton(items.RemoveItemsOfUser, begin),
         remove_changes_of_user=Singleton(changes.RemoveChangesOfUser, begin),
         remove_files_of_user=Singleton(files.RemoveFilesOfUser, begin),
-        remove_uploads_of_user=Singleton(resumable.RemoveUploadsOfUser, begin, blobs),
+        remove_uploads_of_user=Singleton(resumable_removal.RemoveUploadsOfUser, begin, blobs),
         collect_blob=collect_blob,
         sweep_blobs=Singleton(collecting.SweepBlobs, reads, blobs, clock, collect_blob),
-        sweep_resumable_uploads=Singleton(resumable.SweepResumableUploads, begin, blobs, clock),
+        sweep_resumable_uploads=Singleton(resumable_removal.SweepResumableUploads, begin, blobs, clock),
         run_task=Singleton(task_runs.RunTask, begin, reads, clock, task_kinds),
         remove_tasks_of_user=Singleton(tasks.RemoveTasksOfUser, begin),
         settle_tasks=Singleton(tasks.SettleTasks, begin, clock),

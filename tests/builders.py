@@ -32,14 +32,9 @@ from application.passwords import ChangePassword, ConfirmPassword, ForgotPasswor
 from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail
 from application.ports.storage import Staged
-from application.resumable import (
-    CreateResumableUpload,
-    GetResumableUpload,
-    ReceiveUpload,
-    RemoveUploadsOfUser,
-    SweepResumableUploads,
-    TerminateUpload,
-)
+from application.resumable import GetResumableUpload, ReceiveUpload
+from application.resumable_creation import BeginUpload, CreateResumableUpload
+from application.resumable_removal import RemoveUploadsOfUser, SweepResumableUploads, TerminateUpload
 from application.sessions import Authenticate, Device, IssueTokens, RefreshSession, SignIn, TokenPair
 from application.sweeping import SweepExpired
 from application.task_runs import RunTask
@@ -253,6 +248,10 @@ class World:
         return ReceiveUpload(
             self.store, self.store.begin, self.get_upload, self.blob_store, self.keep_drafts, QUOTA_BYTES
         )
+
+    @property
+    def begin_upload(self) -> BeginUpload:
+        return BeginUpload(self.create_upload, self.receive_upload, self.terminate_upload)
 
     @property
     def terminate_upload(self) -> TerminateUpload:

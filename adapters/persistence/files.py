@@ -9,13 +9,13 @@ from sqlmodel import col
 from adapters.persistence.database import Database, Transaction
 from adapters.persistence.owned import delete_owned, insert_owned
 from adapters.persistence.pages import newest_first, page_of
-from adapters.persistence.rows import FileRow, UserRow
+from adapters.persistence.rows import FileRow, ResumableUploadRow, UserRow
 from adapters.persistence.statements import Row, Statement
 from domain.files import File, FileId, FileNotFound, ImageInfo
 from domain.pages import Page, PageRequest
 from domain.sessions import InvalidAccessToken
 
-PLAIN: Final = ("filename", "content_type", "size", "sha256", "owner_id", "created_at")
+PLAIN: Final = ("filename", "content_type", "size", "sha256", "owner_id", "created_at", "is_export")
 """The columns that the entity's fields of the same names are kept in, but for its id."""
 WRITTEN: Final = (*PLAIN, "image_width", "image_height", "image_format")
 
@@ -27,9 +27,15 @@ LOCK_OWNER: Final = Statement(
     select(col(UserRow.id)).where(col(UserRow.id) == bindparam("owner_id")).with_for_update(key_share=True)
 )
 # A statement of its own: what is seen under the lock must be as it is once the lock is had.
-USED: Final = Statement(
-    select(func.coalesce(func.sum(col(FileRow.size)), 0)).where(col(FileRow.owner_id) == bindparam("owner_id"))
+_STORED: Final = select(func.coalesce(func.sum(col(FileRow.size)), 0)).where(
+    col(FileRow.owner_id) == bindparam("owner_id")
 )
+_RECEIVED: Final = select(func.coalesce(func.sum(col(ResumableUploadRow.offset)), 0)).where(
+    col(ResumableUploadRow.owner_id) == bindparam("owner_id"),
+    col(ResumableUploadRow.file_id).is_(None),
+    col(ResumableUploadRow.id) != bindparam("but"),
+)
+USED: Final = Statement(select(_STORED.scalar_subquery() + _RECEIVED.scalar_subquery()))
 ADD: Final = Statement(insert_owned(FileRow, WRITTEN).returning(col(FileRow.id)))
 DELETE: Final = Statement(delete(FileRow).where(col(FileRow.id) == bindparam("file_id")))
 DELETE_OWNED_BY: Final = Statement(delete_owned(FileRow, col(FileRow.id)).returning(*COLUMNS))
@@ -51,7 +57,7 @@ NEWEST: Final = newest_first(
 
 def file_of(row: Row) -> File:
     """The file in a row of `COLUMNS`."""
-    (id_, filename, content_type, size, sha256, owner_id, created_at, width, height, image_format) = row
+    (id_, filename, content_type, size, sha256, owner_id, created_at, is_export, width, height, image_format) = row
     return File(
         id=id_,
         filename=filename,
@@ -59,6 +65,7 @@ def file_of(row: Row) -> File:
         size=size,
         sha256=sha256,
         owner_id=owner_id,
+        is_export=is_export,
         image=ImageInfo(width, height, image_format) if image_format is not None else None,
         created_at=created_at,
     )
@@ -79,10 +86,10 @@ class SqlFiles:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    async def used_by(self, owner_id: int) -> int:
+    async def used_by(self, owner_id: int, *, but: str = "") -> int:
         if await self._transaction.first(LOCK_OWNER, owner_id=owner_id) is None:
             raise InvalidAccessToken
-        return _sum_in(await self._transaction.first(USED, owner_id=owner_id))
+        return _sum_in(await self._transaction.first(USED, owner_id=owner_id, but=but))
 
     async def add(self, file: File) -> File:
         row = await self._transaction.first(ADD, **_values(file))
@@ -122,8 +129,8 @@ async def find_newest(database: Database, owner_id: int, filename: str) -> File:
 
 
 async def bytes_used_by(database: Database, owner_id: int) -> int:
-    """What the files of that user take together."""
-    return _sum_in(await database.first(USED, owner_id=owner_id))
+    """What the files and the unfinished resumable uploads of that user take together."""
+    return _sum_in(await database.first(USED, owner_id=owner_id, but=""))
 
 
 async def page_of_files(database: Database, owner_id: int, request: PageRequest) -> Page[File]:

@@ -42,11 +42,6 @@ SAVE: Final = Statement(
 _BY_ID: Final = select(*COLUMNS).where(TABLE.c.id == bindparam("upload_id"))
 BY_ID: Final = Statement(_BY_ID)
 LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
-RECEIVED: Final = Statement(
-    select(func.coalesce(func.sum(TABLE.c.offset), 0)).where(
-        TABLE.c.owner_id == bindparam("owner_id"), TABLE.c.file_id.is_(None)
-    )
-)
 ADD_PART: Final = Statement(insert(UploadPartRow).values({name: bindparam(name) for name in ("upload_id", *PART)}))
 COUNT_PARTS: Final = Statement(
     select(func.count()).select_from(UploadPartRow).where(PARTS.c.upload_id == bindparam("upload_id"))
@@ -104,10 +99,6 @@ class SqlResumableUploads:
 
     async def remove_parts(self, upload_id: str) -> None:
         await self._transaction.run(REMOVE_PARTS, upload_ids=json.dumps([upload_id]))
-
-    async def received_by(self, owner_id: int) -> int:
-        row = await self._transaction.first(RECEIVED, owner_id=owner_id)
-        return int(row[0]) if row else 0  # PostgreSQL's sum of bigint is numeric
 
     async def delete(self, upload_id: str) -> Sequence[UploadPart]:
         return await self._delete([upload_id])

@@ -4,7 +4,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -151,12 +164,17 @@ class ChangeRow(SQLModel, table=True):
 
 
 class BlobRow(SQLModel, table=True):
-    """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row."""
+    """Bytes that the store has, is about to get, or is about to lose: whoever wants to know which locks the row.
+
+    `doomed_until` is set where somebody has, or had, the leave to delete them, and nobody has claimed them since: when
+    that ends or ended, in milliseconds since the epoch, by the database's clock.
+    """
 
     __tablename__ = "blobs"
 
     sha256: str = Field(sa_column=Column(String(64), primary_key=True))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    doomed_until: int | None = Field(sa_column=Column(BigInteger))
 
 
 def _sha256(**options: Any) -> Column[str]:
@@ -191,6 +209,7 @@ class FileRow(SQLModel, table=True):
     image_width: int | None
     image_height: int | None
     image_format: str | None = Field(sa_column=Column(String(16)))
+    is_export: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 

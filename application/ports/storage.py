@@ -39,8 +39,8 @@ class BlobStore(Protocol):
     """The bytes of files. Any method raises `Unavailable` when the store can't be reached in time.
 
     Bytes come in two steps. `stage` writes and hashes them; the database is then told which hash is about to be
-    used; only then does `keep` give them their name. Whatever collects unused bytes asks the database under the same
-    lock, so it can never take bytes that somebody is about to refer to.
+    used; only then does `keep` give them their name. Whatever collects unused bytes tells the database so, too, before
+    it does, so it never takes bytes that somebody is about to refer to.
     """
 
     async def stage(self, chunks: AsyncIterable[bytes]) -> Staged:
@@ -65,7 +65,10 @@ class BlobStore(Protocol):
         """The bytes from `start` up to, not including, `end`. Raises `BlobMissing` on entering."""
 
     async def delete(self, sha256: str) -> None:
-        """Remove the bytes. No error if they are gone."""
+        """Remove the bytes. No error if they are gone.
+
+        It takes no longer than two minutes. What raises `Unavailable` by then may still be done, moments later.
+        """
 
     async def sweep(self, before: datetime) -> int:
         """Remove what was staged before that time and neither kept nor discarded; how much there was."""

@@ -1,6 +1,5 @@
 """Resumable uploads over HTTP, by the tus protocol 1.0.0."""
 
-from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
@@ -8,16 +7,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from application.ports.storage import BlobMissing, StorageFull
-from application.resumable import (
-    ALGORITHMS,
-    CreateResumableUpload,
-    GetResumableUpload,
-    ReceiveUpload,
-    TerminateUpload,
-)
-from domain.errors import Refusal
-from domain.files import FileTooLarge, InvalidFilename, QuotaExceeded, label
+from application.resumable import GetResumableUpload, ReceiveUpload
+from application.resumable_creation import BeginUpload
+from application.resumable_removal import TerminateUpload
+from domain.files import FileTooLarge, InvalidFilename, QuotaExceeded
 from domain.resumable import (
+    ALGORITHMS,
     ChecksumMismatch,
     LongerThanSaid,
     OffsetMismatch,
@@ -85,11 +80,7 @@ router.add_api_route("/", not_allowed, methods=["GET", "DELETE"], include_in_sch
     ),
 )
 async def create_upload(
-    request: Request,
-    actor: CurrentActor,
-    create: Annotated[CreateResumableUpload, use("create_upload")],
-    receive: Annotated[ReceiveUpload, use("receive_upload")],
-    terminate: Annotated[TerminateUpload, use("terminate_upload")],
+    request: Request, actor: CurrentActor, begin: Annotated[BeginUpload, use("begin_upload")]
 ) -> Response:
     """Begin an upload (tus). `Upload-Metadata` names the file; a body is the first bytes of it."""
     length, said = whole_number(request, "Upload-Length"), request.headers.get("upload-metadata", "")
@@ -97,28 +88,20 @@ async def create_upload(
     if has_body(request):
         must_be_octets(request)
     try:
-        filename = label(metadata.get("filename", ""))
+        upload = await begin(
+            actor,
+            length=length,
+            filename=metadata.get("filename", ""),
+            declared_type=metadata.get("filetype"),
+            metadata=said,
+            chunks=upload_of(request) if has_body(request) else None,
+            declared=declared_length(request),
+            checksum=checksum,
+        )
     except InvalidFilename as error:
         raise RequestValidationError(
             [{"loc": ("header", "Upload-Metadata"), "msg": str(error), "type": "filename"}]
         ) from None
-    upload = await create(
-        actor, length=length, filename=filename, declared_type=metadata.get("filetype"), metadata=said
-    )
-    if has_body(request) or length == 0:
-        try:
-            upload = await receive(
-                actor,
-                upload.id,
-                offset=0,
-                chunks=upload_of(request),
-                declared=declared_length(request),
-                checksum=checksum,
-            )
-        except Exception:
-            with suppress(Refusal):  # else it expires
-                await terminate(actor, upload.id)
-            raise
     return Response(status_code=201, headers={"Location": f"{request.scope['path']}{upload.id}", **headers_of(upload)})
 
 

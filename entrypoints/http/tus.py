@@ -11,9 +11,8 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from application.resumable import ALGORITHMS, Checksum
 from domain.errors import Refusal
-from domain.resumable import ResumableUpload
+from domain.resumable import ALGORITHMS, Checksum, ResumableUpload
 from entrypoints.http.bodies import ENDS_EARLY, IDLE_SECONDS, is_encoded, media_type, no_data_for
 from entrypoints.http.documentation import SIGNED_IN, described, errors
 from entrypoints.http.errors import RequestError, answer_to, unsupported_media_type

@@ -13,7 +13,7 @@ from sqlmodel import col
 from adapters.persistence.database import Database
 from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.postgres import PostgresDatabase
-from adapters.persistence.rows import ChangeRow, JobRow, KeptAnswerRow
+from adapters.persistence.rows import BlobRow, ChangeRow, JobRow, KeptAnswerRow
 from adapters.persistence.sqlite import SqliteDatabase
 from adapters.persistence.statements import Statement
 from adapters.persistence.work import SqlReads, begin
@@ -32,6 +32,7 @@ PASS_TIME = Statement(
     )
 )
 AGE_ANSWERS = Statement(update(KeptAnswerRow).values(created_at=bindparam("kept_at")))
+AGE_DOOMS = Statement(update(BlobRow).values(doomed_until=col(BlobRow.doomed_until) - bindparam("elapsed")))
 AGE_CHANGES = Statement(update(ChangeRow).values(created_at=bindparam("kept_at")))
 
 
@@ -44,8 +45,8 @@ class Store:
     jobs: JobQueue
     clock: SettableClock
     let_pass: Callable[[timedelta], Awaitable[None]]
-    """Makes everything in the job queue so much older, and so much sooner due, and every kept answer and change so
-    old: no test waits for a lease to end."""
+    """Makes everything in the job queue so much older, and so much sooner due, every doom so much sooner
+    over, and every kept answer and change so old: no test waits for a lease to end."""
 
     async def has(self, email: str = "ada@example.org", **changes: Any) -> User:
         """A stored user."""
@@ -115,6 +116,7 @@ def store_on(database: Database, clock: SettableClock) -> Store:
     async def let_pass(time: timedelta) -> None:
         async with database.transaction() as transaction:
             await transaction.run(PASS_TIME, elapsed=int(time.total_seconds() * 1000))
+            await transaction.run(AGE_DOOMS, elapsed=int(time.total_seconds() * 1000))
             for age in (AGE_ANSWERS, AGE_CHANGES):
                 await transaction.run(age, kept_at=datetime.now(UTC) - time)
 

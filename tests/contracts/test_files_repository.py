@@ -1,6 +1,7 @@
 """Files and the bytes they refer to, on SQLite, on PostgreSQL and in memory."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from application.ports.persistence import Work
-from domain.files import Claim, File, FileNotFound, ImageInfo
+from application.ports.persistence.blobs import BeingDeleted
+from domain.files import Claim, Doom, File, FileNotFound, ImageInfo
 from domain.pages import PageRequest
 from domain.sessions import InvalidAccessToken
 from domain.users import User
@@ -16,6 +18,7 @@ from tests.contracts.stores import Store
 
 EVERYTHING = PageRequest(limit=100)
 GRACE = timedelta(hours=1)
+LEASE = timedelta(minutes=10)
 
 
 def hash_of(content: str) -> str:
@@ -51,9 +54,25 @@ async def add_claimed(store: Store, work: Work, file: File, content: str) -> Fil
     return file
 
 
-async def forgets(store: Store, content: str, *, at: timedelta = timedelta()) -> bool:
+async def dooms(store: Store, content: str, *, at: timedelta = timedelta()) -> Doom | None:
     async with store.begin() as work:
-        return await work.blobs.forget(hash_of(content), claimed_before=store.clock.now() + at - GRACE)
+        return await work.blobs.doom(hash_of(content), claimed_before=store.clock.now() + at - GRACE, lease=LEASE)
+
+
+async def forgets(store: Store, content: str, *, at: timedelta = timedelta()) -> bool:
+    """Doom and forget in one, as if somebody had deleted the bytes meanwhile; whether they could be doomed."""
+    doom = await dooms(store, content, at=at)
+    if doom is None:
+        return False
+    async with store.begin() as work:
+        return await work.blobs.forget(doom)
+
+
+async def claims(store: Store, content: str, claim_id: str = "claim") -> Claim:
+    claim = a_claim(store, content, claim_id)
+    async with store.begin() as work:
+        await work.blobs.claim([claim])
+    return claim
 
 
 async def unused(store: Store, *, after: str = "", limit: int = 100, at: timedelta = timedelta()) -> list[str]:
@@ -61,10 +80,10 @@ async def unused(store: Store, *, after: str = "", limit: int = 100, at: timedel
     return list(await store.reads.unused_blobs(claimed_before=before, after=after, limit=limit))
 
 
-@pytest.mark.parametrize("image", [None, ImageInfo(640, 480, "png")])
-async def test_a_file_is_read_as_it_was_added(store: Store, image: ImageInfo | None) -> None:
+@pytest.mark.parametrize("changes", [{}, {"image": ImageInfo(640, 480, "png")}, {"is_export": True}])
+async def test_a_file_is_read_as_it_was_added(store: Store, changes: dict[str, Any]) -> None:
     ada = await store.has()
-    added = await has_file(store, ada, filename="\u05e9\u05dc\u05d5\u05dd \U0001f4c4.txt", size=5 * 2**40, image=image)
+    added = await has_file(store, ada, filename="\u05e9\u05dc\u05d5\u05dd \U0001f4c4.txt", size=5 * 2**40, **changes)
     assert added.id > 0
     assert await store.reads.file(added.id) == added
     assert await store.reads.newest_file(ada.id, added.filename) == added
@@ -227,21 +246,115 @@ async def test_a_claim_that_is_undone_leaves_nothing(store: Store) -> None:
     assert not await forgets(store, "tea", at=timedelta(days=9))
 
 
-async def test_whoever_claims_while_bytes_are_collected_waits_and_has_them_afterwards(store: Store) -> None:
+async def test_doomed_bytes_can_be_claimed_again_once_they_are_forgotten(store: Store) -> None:
+    await has_bytes(store, "tea")
+    doom = await dooms(store, "tea")
+    assert doom is not None
+    with pytest.raises(BeingDeleted):
+        await claims(store, "tea")
+    assert await unused(store) == [hash_of("tea")]
+    async with store.begin() as work:
+        assert await work.blobs.forget(doom)
+        assert not await work.blobs.forget(doom)
+    assert await unused(store) == []
+    claim = await claims(store, "tea")
+    assert await dooms(store, "tea") is None
+    async with store.begin() as work:
+        assert await work.blobs.release([claim]) == 1
+
+
+async def test_of_several_claims_none_is_made_while_one_of_them_is_of_doomed_bytes(store: Store) -> None:
+    await has_bytes(store, "tea")
+    await dooms(store, "tea")
+    both = [a_claim(store, content, content) for content in ("milk", "tea")]
+    with pytest.raises(BeingDeleted):
+        async with store.begin() as work:
+            await work.blobs.claim(both)
+    async with store.begin() as work:
+        assert await work.blobs.release(both) == 0
+
+
+async def test_nobody_else_dooms_bytes_before_the_lease_is_over(store: Store) -> None:
+    await has_bytes(store, "tea")
+    first = await dooms(store, "tea")
+    assert first is not None
+    await store.let_pass(LEASE - timedelta(minutes=1))
+    with pytest.raises(BeingDeleted):
+        await dooms(store, "tea")
+    with pytest.raises(BeingDeleted):
+        await claims(store, "tea")
+    await store.let_pass(timedelta(minutes=2))
+    second = await dooms(store, "tea")
+    assert second is not None
+    assert second != first
+    async with store.begin() as work:
+        assert not await work.blobs.forget(first), "it is somebody else's turn"
+        assert await work.blobs.forget(second)
+
+
+async def test_whoever_claims_bytes_after_the_lease_keeps_them_from_whoever_doomed_them(store: Store) -> None:
+    ada = await store.has()
+    await has_bytes(store, "tea")
+    doom = await dooms(store, "tea")
+    assert doom is not None
+    await store.let_pass(LEASE + timedelta(minutes=1))
+    claim = await claims(store, "tea")
+    async with store.begin() as work:
+        assert not await work.blobs.forget(doom)
+    assert await dooms(store, "tea") is None
+    async with store.begin() as work:
+        await work.files.add(a_file(store, ada))
+        assert await work.blobs.release([claim]) == 1
+    assert await unused(store) == []
+
+
+async def test_a_claim_that_was_too_old_is_gone_once_its_bytes_are_doomed(store: Store) -> None:
+    claim = await claims(store, "tea")
+    assert await dooms(store, "tea", at=2 * GRACE) is not None
+    async with store.begin() as work:
+        assert await work.blobs.release([claim]) == 0
+
+
+async def test_a_doom_that_is_undone_leaves_nothing(store: Store) -> None:
+    await has_bytes(store, "tea")
+    with pytest.raises(ZeroDivisionError):
+        async with store.begin() as work:
+            await work.blobs.doom(hash_of("tea"), claimed_before=store.clock.now(), lease=LEASE)
+            raise ZeroDivisionError
+    await claims(store, "tea")
+
+
+async def has_bytes(store: Store, content: str) -> None:
+    """Bytes that nothing refers to."""
+    async with store.begin() as work:
+        claim = a_claim(store, content)
+        await work.blobs.claim([claim])
+        await work.blobs.release([claim])
+
+
+async def test_whoever_uploads_while_bytes_are_collected_has_them_afterwards(store: Store) -> None:
     """Many rounds of an upload and a collection of the same bytes: no file is ever left without them."""
     ada = await store.has()
     stored: set[str] = set()
 
     async def collect() -> None:
-        async with store.begin() as work:
-            if await work.blobs.forget(hash_of("tea"), claimed_before=store.clock.now() - GRACE):
-                await asyncio.sleep(0)  # whoever doesn't wait gets in between here
+        with suppress(BeingDeleted):
+            doom = await dooms(store, "tea")
+            if doom is not None:
+                await asyncio.sleep(0)  # whoever doesn't see that they are doomed gets in between here
                 stored.discard("tea")
+                async with store.begin() as work:
+                    assert await work.blobs.forget(doom)
+
+    async def claim_soon(claim: Claim) -> None:
+        while True:
+            with suppress(BeingDeleted):
+                async with store.begin() as work:
+                    return await work.blobs.claim([claim])
 
     async def upload(n: int) -> File:
         claim = a_claim(store, "tea", f"{n}")
-        async with store.begin() as work:
-            await work.blobs.claim([claim])
+        await claim_soon(claim)
         stored.add("tea")
         await asyncio.sleep(0)
         async with store.begin() as work:

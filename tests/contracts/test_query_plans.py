@@ -62,7 +62,7 @@ def values_for(key: str) -> dict[str, Any]:
     """Something for every parameter there is."""
     words = {f"word{n}": "%x%" for n in range(2)}
     page = {"owner_id": 1, "user_id": 1, "is_active": True, "limit": 11, "skip": 0}
-    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64, "before": NOW}
+    bytes_ = {"filename": "m", "hash": "m", "claimed": NOW, "of": "m", "within": 64, "before": NOW, "but": ""}
     return (
         words
         | page

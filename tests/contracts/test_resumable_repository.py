@@ -93,13 +93,15 @@ async def test_what_is_on_its_way_is_counted_until_it_is_finished(store: Store) 
     for number, owner in enumerate((ada, ada, bob)):
         await take(store, await has_upload(store, owner, f"{number:032}"), a_part(0))
     async with store.begin() as work:
-        assert await work.resumable_uploads.received_by(ada.id) == 2 * 2**40
+        assert await work.files.used_by(ada.id) == 2 * 2**40
+        assert await work.files.used_by(ada.id, but=f"{0:032}") == 2**40
         finished, _ = await work.resumable_uploads.get(f"{0:032}")
         finished.finish(FileId(7))
         await work.resumable_uploads.save(finished)
         await work.resumable_uploads.remove_parts(finished.id)
-        assert await work.resumable_uploads.received_by(ada.id) == 2**40
-        assert await work.resumable_uploads.received_by(99) == 0
+        assert await work.files.used_by(ada.id) == 2**40
+        assert await work.files.used_by(ada.id, but=f"{1:032}") == 0
+    assert [await store.reads.bytes_used_by(owner_id) for owner_id in (ada.id, bob.id, 99)] == [2**40, 2**40, 0]
     assert (await store.reads.resumable_upload(finished.id)).file_id == 7
     assert list(await store.reads.parts_of(finished.id)) == []
 

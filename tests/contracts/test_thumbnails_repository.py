@@ -1,6 +1,7 @@
 """Thumbnails and the bytes they refer to, on SQLite, on PostgreSQL and in memory."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from application.ports.persistence import Work
 from domain.files import FileNotFound
 from domain.images import Thumbnail, ThumbnailSize
 from tests.contracts.stores import Store
-from tests.contracts.test_files_repository import a_claim, forgets, has_file, hash_of, unused
+from tests.contracts.test_files_repository import LEASE, a_claim, dooms, forgets, has_file, hash_of, unused
 
 SMALL, MEDIUM = ThumbnailSize.SMALL, ThumbnailSize.MEDIUM
 
@@ -125,9 +126,24 @@ async def test_a_thumbnail_that_is_made_while_its_source_goes_comes_too_late_or_
         async with store.begin() as work:
             await work.thumbnails.remove_of(hash_of("tea"))
             await asyncio.sleep(0)
-            assert await work.blobs.forget(hash_of("tea"), claimed_before=store.clock.now())
+            doom = await work.blobs.doom(hash_of("tea"), claimed_before=store.clock.now(), lease=LEASE)
+        assert doom is not None
+        await asyncio.sleep(0)
+        async with store.begin() as work:
+            assert await work.blobs.forget(doom)
 
     outcomes = await asyncio.gather(has_thumbnail(store), collect(), return_exceptions=True)
     assert outcomes[1] is None
     assert outcomes[0] is None or isinstance(outcomes[0], FileNotFound)
     assert await found(store) is None
+
+
+async def test_no_thumbnail_is_added_to_bytes_that_were_doomed(store: Store) -> None:
+    file = await has_file(store, await store.has())
+    async with store.begin() as work:
+        await work.files.delete(file.id)
+    assert await dooms(store, "tea") is not None
+    for passed in (timedelta(), 2 * LEASE):
+        await store.let_pass(passed)
+        with pytest.raises(FileNotFound):
+            await has_thumbnail(store)

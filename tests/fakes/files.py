@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from domain.files import Claim, File, FileId, FileNotFound
+from application.ports.persistence.blobs import BeingDeleted
+from domain.files import Claim, Doom, File, FileId, FileNotFound
 from domain.pages import Page, PageRequest
 from domain.sessions import InvalidAccessToken
 from tests.fakes.repositories import Tables
@@ -14,10 +15,10 @@ from tests.fakes.repositories import Tables
 class InMemoryFiles:
     tables: Callable[[], Tables]
 
-    async def used_by(self, owner_id: int) -> int:
+    async def used_by(self, owner_id: int, *, but: str = "") -> int:
         if owner_id not in self.tables().users:
             raise InvalidAccessToken
-        return bytes_of(owned(self.tables(), owner_id))
+        return bytes_of(self.tables(), owner_id, but=but)
 
     async def add(self, file: File) -> File:
         if file.owner_id not in self.tables().users:
@@ -45,23 +46,44 @@ class InMemoryFiles:
 @dataclass
 class InMemoryBlobs:
     tables: Callable[[], Tables]
+    now: Callable[[], datetime]
 
     async def claim(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
+            self._must_not_be_doomed(claim.sha256)
+            self.tables().dooms.pop(claim.sha256, None)
             self.tables().blobs[claim.sha256] = claim.size
             self.tables().claims[claim.id] = claim
 
     async def release(self, claims: Sequence[Claim]) -> int:
         return sum(self.tables().claims.pop(claim.id, None) is not None for claim in claims)
 
-    async def forget(self, sha256: str, *, claimed_before: datetime) -> bool:
+    async def doom(self, sha256: str, *, claimed_before: datetime, lease: timedelta) -> Doom | None:
         tables = self.tables()
         if sha256 not in unused(tables, claimed_before):
-            return False
-        assert all(source != sha256 for source, _ in tables.thumbnails), "it still has thumbnails"
-        del tables.blobs[sha256]
+            return None
+        self._must_not_be_doomed(sha256)
         tables.claims = {key: claim for key, claim in tables.claims.items() if claim.sha256 != sha256}
+        tables.dooms[sha256] = Doom(sha256, until=_milliseconds(self.now() + lease))
+        return tables.dooms[sha256]
+
+    async def forget(self, doom: Doom) -> bool:
+        tables = self.tables()
+        if tables.dooms.get(doom.sha256) != doom:
+            return False
+        assert all(source != doom.sha256 for source, _ in tables.thumbnails), "it still has thumbnails"
+        del tables.dooms[doom.sha256], tables.blobs[doom.sha256]
         return True
+
+    def _must_not_be_doomed(self, sha256: str) -> None:
+        """Raises `BeingDeleted`."""
+        doom = self.tables().dooms.get(sha256)
+        if doom is not None and doom.until > _milliseconds(self.now()):
+            raise BeingDeleted
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def owned(tables: Tables, owner_id: int) -> list[File]:
@@ -70,8 +92,11 @@ def owned(tables: Tables, owner_id: int) -> list[File]:
     return [replace(file) for file in files if file.owner_id == owner_id]
 
 
-def bytes_of(files: Sequence[File]) -> int:
-    return sum(file.size for file in files)
+def bytes_of(tables: Tables, owner_id: int, *, but: str = "") -> int:
+    """What that user's files and unfinished uploads take, but for that one."""
+    unfinished = [upload for upload in tables.uploads.values() if upload.file_id is None and upload.id != but]
+    received = sum(upload.offset for upload in unfinished if upload.owner_id == owner_id)
+    return sum(file.size for file in owned(tables, owner_id)) + received
 
 
 def unused(tables: Tables, claimed_before: datetime) -> list[str]:

@@ -52,7 +52,7 @@ class InMemoryThumbnails:
     tables: Callable[[], Tables]
 
     async def add(self, thumbnail: Thumbnail) -> None:
-        if thumbnail.source not in self.tables().blobs:
+        if thumbnail.source not in self.tables().blobs.keys() - self.tables().dooms.keys():
             raise FileNotFound
         assert thumbnail.sha256 in self.tables().blobs, "its bytes are not claimed"
         self.tables().thumbnails[thumbnail.source, thumbnail.fits] = thumbnail

@@ -66,7 +66,7 @@ class InMemoryWork:
         self.changes: Changes = self._changes
         self.shown: list[NewChange] = []
         self.files: Files = InMemoryFiles(self.tables)
-        self.blobs: Blobs = InMemoryBlobs(self.tables)
+        self.blobs: Blobs = InMemoryBlobs(self.tables, now)
         self.resumable_uploads: ResumableUploads = InMemoryResumableUploads(self.tables)
         self.thumbnails: Thumbnails = InMemoryThumbnails(self.tables)
         self.tasks: Tasks = InMemoryTasks(self.tables, queue)
@@ -235,7 +235,7 @@ class InMemoryStore:
 
     async def bytes_used_by(self, owner_id: int) -> int:
         await self._answer()
-        return bytes_of(owned(self._tables, owner_id))
+        return bytes_of(self._tables, owner_id)
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         await self._answer()

@@ -7,7 +7,7 @@ from itertools import count
 
 from application.ports.clock import Clock
 from application.ports.realtime import Change
-from domain.files import Claim, File
+from domain.files import Claim, Doom, File
 from domain.idempotency import KeptAnswer
 from domain.images import Thumbnail
 from domain.imports import Import
@@ -35,6 +35,8 @@ class Tables:
     blobs: dict[str, int] = field(default_factory=dict)
     """The size of what is stored under a hash."""
     claims: dict[str, Claim] = field(default_factory=dict)
+    dooms: dict[str, Doom] = field(default_factory=dict)
+    """Also those that are over."""
     uploads: dict[str, ResumableUpload] = field(default_factory=dict)
     upload_parts: dict[str, tuple[UploadPart, ...]] = field(default_factory=dict)
     thumbnails: dict[tuple[str, int], Thumbnail] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Tables:
             {key: replace(file) for key, file in self.files.items()},
             dict(self.blobs),
             dict(self.claims),
+            dict(self.dooms),
             {key: replace(upload) for key, upload in self.uploads.items()},
             dict(self.upload_parts),
             dict(self.thumbnails),

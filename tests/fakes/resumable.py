@@ -32,10 +32,6 @@ class InMemoryResumableUploads:
     async def remove_parts(self, upload_id: str) -> None:
         self.tables().upload_parts[upload_id] = ()
 
-    async def received_by(self, owner_id: int) -> int:
-        uploads = self.tables().uploads.values()
-        return sum(upload.offset for upload in uploads if upload.owner_id == owner_id and upload.file_id is None)
-
     async def delete(self, upload_id: str) -> Sequence[UploadPart]:
         self.tables().uploads.pop(upload_id, None)
         return self.tables().upload_parts.pop(upload_id, ())

@@ -19,7 +19,7 @@ class InMemoryBlobStore:
     """A `BlobStore`. `blobs` are the bytes by their hash, `staged` those that are under none yet.
 
     More than `capacity` bytes in all raise `StorageFull`; while `available` is False, everything raises
-    `Unavailable`. Only `delete` may be called inside a transaction.
+    `Unavailable`. None of them may be called inside a transaction.
     """
 
     clock: Clock
@@ -63,7 +63,7 @@ class InMemoryBlobStore:
         yield _in_pieces(self.blobs[sha256][start:end])
 
     async def delete(self, sha256: str) -> None:
-        await self._answer()
+        await self._answer("deleting bytes")
         self.blobs.pop(sha256, None)
 
     async def sweep(self, before: datetime) -> int:
@@ -89,10 +89,9 @@ class InMemoryBlobStore:
     def _used(self) -> int:
         return sum(map(len, self.blobs.values())) + sum(len(content) for _, content in self.staged.values())
 
-    async def _answer(self, what: str | None = None) -> None:
+    async def _answer(self, what: str) -> None:
         """Let others have their turn, as a round trip does. Raises `Unavailable`."""
-        if what is not None:
-            must_be_outside_a_transaction(what)
+        must_be_outside_a_transaction(what)
         await asyncio.sleep(0)
         if not self.available:
             raise Unavailable

@@ -149,6 +149,8 @@ def tasks_must_fit_together(scene: Scene, state: dict[str, Any]) -> None:
 async def sweep(scene: Scene) -> None:
     """What is done on a schedule, when all graces are over, and what follows from it."""
     scene.world.clock.advance(STAGED_GRACE + timedelta(seconds=1))
+    if scene.uploads_expire:
+        await scene.world.handlers["sweep_resumable_uploads"](a_job("sweep_resumable_uploads"))
     await scene.world.handlers["sweep_blobs"](a_job("sweep_blobs"))
     await scene.world.do_jobs()
 

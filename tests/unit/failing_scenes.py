@@ -44,6 +44,8 @@ class Scene:
     tasks: dict[TaskKind, Task] = field(default_factory=dict)
     forsaken: set[str] = field(default_factory=set)
     """Tasks whose job is gone."""
+    uploads_expire: bool = False
+    """Whether the uploads expire before all is compared: one that was begun in vain may stay until then."""
 
     @property
     def store(self) -> Any:

@@ -12,8 +12,10 @@ from domain.files import (
     MEDIA_TYPE,
     FileTooLarge,
     InvalidFilename,
+    QuotaExceeded,
     content_type,
     label,
+    must_have_room,
 )
 
 
@@ -115,3 +117,9 @@ def test_a_label_ends_as_its_name_did_unless_that_is_no_extension(stem: str, ext
 
 def test_a_file_that_is_too_large_hears_the_limit() -> None:
     assert str(FileTooLarge(5242880)) == "File size exceeds 5242880 bytes"
+
+
+def test_all_room_may_be_used_and_no_byte_more() -> None:
+    must_have_room(used=7, more=3, quota=10)
+    with pytest.raises(QuotaExceeded):
+        must_have_room(used=7, more=4, quota=10)

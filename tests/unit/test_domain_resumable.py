@@ -1,3 +1,4 @@
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -7,8 +8,11 @@ from hypothesis import strategies as st
 
 from domain.files import FileId
 from domain.resumable import (
+    ALGORITHMS,
     LIFETIME,
     MOST_PARTS,
+    Checksum,
+    ChecksumMismatch,
     OffsetMismatch,
     ResumableUpload,
     TooManyParts,
@@ -80,3 +84,14 @@ def test_it_lives_as_long_as_it_says_whether_it_is_finished_or_not(later: timede
         else:
             with pytest.raises(UploadNotFound):
                 upload.must_be_alive(NOW + later)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_checksum_is_that_of_its_own_bytes_only(algorithm: str) -> None:
+    checksum = Checksum(algorithm, hashlib.new(algorithm, b"tea", usedforsecurity=False).digest())
+    hashed = checksum.new_hash()
+    hashed.update(b"te")
+    with pytest.raises(ChecksumMismatch):
+        checksum.must_be_that_of(hashed)
+    hashed.update(b"a")
+    checksum.must_be_that_of(hashed)

@@ -12,9 +12,9 @@ from application.task_runs import RunTask
 from application.uploads import Draft, KeepDrafts, StageUpload
 from domain.files import File
 from domain.pages import PageRequest
-from domain.tasks import Task, TaskKind, TaskStatus
+from domain.tasks import KEPT, Task, TaskKind, TaskStatus
 from domain.users import Actor
-from tests.builders import QUOTA_BYTES, World
+from tests.builders import QUOTA_BYTES, World, a_job
 
 LEASE = timedelta(minutes=1)
 
@@ -88,6 +88,17 @@ async def test_an_export_holds_no_earlier_one(world: World) -> None:
     await export(world, ada)
     archive = await packed(world, await export(world, ada))
     assert archive.namelist() == ["profile.json", "items.json"]
+
+
+async def test_an_export_holds_no_earlier_one_whose_task_is_forgotten(world: World) -> None:
+    ada = await an_actor(world)
+    await export(world, ada)
+    await has_file(world, ada, "account-2026-03-01.zip", b"of her own making")
+    world.clock.advance(KEPT + timedelta(days=1))
+    await world.handlers["sweep_expired"](a_job())
+    assert (await world.store.tasks(ada.user.id, PageRequest())).items == []
+    archive = await packed(world, await export(world, ada))
+    assert [name.partition("-")[2] for name in archive.namelist()[2:]] == ["account-2026-03-01.zip"]
 
 
 async def test_a_file_that_is_deleted_before_its_turn_is_left_out(world: World) -> None:

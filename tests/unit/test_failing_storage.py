@@ -8,15 +8,14 @@ from typing import Any, Final
 import pytest
 
 from application import resumable
-from application.collecting import STAGED_GRACE
+from application.collecting import LEASE, STAGED_GRACE
 from application.files import Content, DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
 from application.links import CreateLink, Link, OpenLink
-from application.resumable import Checksum
 from application.uploads import Upload
 from application.users import DeleteUser
 from domain.images import ThumbnailSize
 from domain.pages import PageRequest
-from domain.resumable import LIFETIME, ResumableUpload
+from domain.resumable import LIFETIME, Checksum, ResumableUpload
 from tests.builders import a_job
 from tests.fakes.images import pretended
 from tests.unit.failing_runs import must_survive_any_failure
@@ -53,6 +52,10 @@ async def creates(scene: Scene, content: bytes) -> ResumableUpload:
 async def has_upload(scene: Scene) -> None:
     """One of which nothing came yet."""
     scene.uploads["new"] = await creates(scene, SENT)
+
+
+async def has_uploads_that_expire(scene: Scene) -> None:
+    scene.uploads_expire = True
 
 
 async def has_begun(scene: Scene) -> None:
@@ -118,12 +121,22 @@ def sends(size: int, *, checked: bool = False) -> Callable[[Scene, Do], Awaitabl
     return call
 
 
-def _later(kind: str, grace: timedelta) -> Callable[[Scene, Do], Awaitable[Any]]:
+def _later(
+    kind: str, grace: timedelta, payload: Callable[[Scene], dict[str, Any]] = lambda _: {}
+) -> Callable[[Scene, Do], Awaitable[Any]]:
     def call(scene: Scene, do: Do) -> Awaitable[Any]:
         scene.world.clock.advance(grace + timedelta(seconds=1))
-        return do(a_job(kind))
+        return do(a_job(kind, **payload(scene)))
 
     return call
+
+
+async def begins(scene: Scene, do: Do) -> None:
+    await do(
+        scene.ada,
+        **{"length": len(SENT), "filename": "b.txt", "declared_type": "text/plain", "metadata": ""},
+        **{"chunks": chunks(SENT[:25]), "declared": 25, "checksum": None},
+    )
 
 
 async def opens_the_link(scene: Scene, do: Do) -> None:
@@ -190,6 +203,9 @@ CASES: Final[dict[str, Case]] = {
         lambda s: s.world.create_upload,
         lambda s, do: do(s.ada, length=9, filename="b.txt", declared_type=None, metadata=""),
     ),
+    "begin an upload with its first bytes": Case(
+        lambda s: s.world.begin_upload, begins, has_uploads_that_expire, goes_on=True
+    ),
     "ask for an upload": Case(
         lambda s: s.world.get_upload, lambda s, do: do(s.ada, s.uploads["new"].id), has_begun, once=True
     ),
@@ -217,8 +233,11 @@ CASES: Final[dict[str, Case]] = {
     "collect bytes that are used": handler(
         "collect_blob", lambda s: {"sha256": s.files["image"].sha256}, prepare=has_files, once=True
     ),
-    "collect bytes": handler(
-        "collect_blob", lambda s: {"sha256": s.files["image"].sha256}, prepare=has_deleted_the_image, once=True
+    "collect bytes": Case(
+        lambda s: s.world.handlers["collect_blob"],
+        _later("collect_blob", LEASE, lambda s: {"sha256": s.files["image"].sha256}),
+        has_deleted_the_image,
+        once=True,
     ),
     "sweep bytes": Case(
         lambda s: s.world.handlers["sweep_blobs"], _later("sweep_blobs", STAGED_GRACE), has_leftovers, once=True

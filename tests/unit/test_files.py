@@ -84,6 +84,8 @@ async def test_a_deleted_user_leaves_no_files_and_no_bytes_that_nobody_else_has(
     assert (await world.store.files(ada.user.id, PageRequest())).total == 0
     assert world.blob_store.blobs == {shared.sha256: b"7"}
     assert world.store.blobs == [shared.sha256]
+    assert not any(isinstance(event, FileDeleted) for event in world.store.announced), "nobody is left to be told"
+    assert await world.store.last_change(ada.user.id) == 0
 
 
 async def create_link(world: World, actor: Actor, file: File, lifetime: timedelta = timedelta(seconds=1)) -> Link:

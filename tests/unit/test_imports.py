@@ -95,6 +95,14 @@ async def test_a_description_may_be_empty(world: World) -> None:
 async def test_the_errors_that_are_shown_are_bounded_and_all_are_counted(world: World) -> None:
     _, task = await imported(world, HEADER + "bad\n" * (MOST_ERRORS + 50))
     assert (result_of(task)["rejected"], len(result_of(task)["errors"])) == (MOST_ERRORS + 50, MOST_ERRORS)
+    assert task.message == (
+        "0 items were created; 150 rows could not be imported: `errors` has the lines of the first 100"
+    )
+
+
+async def test_errors_that_are_all_shown_are_said_to_be_so(world: World) -> None:
+    _, task = await imported(world, HEADER + "bad\n" * MOST_ERRORS)
+    assert task.message == "0 items were created; 100 rows could not be imported: see `errors` for their lines"
 
 
 async def test_a_file_with_another_header_is_refused_with_what_to_do(world: World) -> None:

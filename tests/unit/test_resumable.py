@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,14 +11,16 @@ from hypothesis import strategies as st
 from application import resumable
 from application.collecting import STAGED_GRACE
 from application.ports.storage import StorageFull
-from application.resumable import Checksum
+from application.uploads import Draft, Upload
 from domain import resumable as rules
 from domain.errors import Unavailable
 from domain.events import FileCreated
 from domain.files import FileTooLarge, InvalidFilename, QuotaExceeded
 from domain.passwords import Password
 from domain.resumable import (
+    ALGORITHMS,
     LIFETIME,
+    Checksum,
     ChecksumMismatch,
     LongerThanSaid,
     OffsetMismatch,
@@ -163,7 +166,7 @@ async def test_more_than_was_said_is_refused(world: World) -> None:
     assert await content_of(world, await send(world, ada, again, SENT[again.offset :], offset=again.offset)) == SENT
 
 
-@pytest.mark.parametrize("algorithm", resumable.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_checksum_that_holds_lets_the_bytes_in(world: World, algorithm: str) -> None:
     ada = await an_actor(world)
     upload = await create(world, ada)
@@ -256,9 +259,47 @@ async def test_a_deleted_account_takes_its_uploads_along(world: World) -> None:
         await send(world, actor, await create(world, actor), SENT[:30])
     await world.delete_own_account(ada, password=Password(PASSWORD))
     await world.do_jobs()
-    async with world.store.begin() as work:
-        assert [await work.resumable_uploads.received_by(actor.user.id) for actor in (ada, bob)] == [0, 30]
+    assert [await world.store.bytes_used_by(actor.user.id) for actor in (ada, bob)] == [0, 30]
     assert len(world.blob_store.staged) == 3
+
+
+async def begin(
+    world: World, actor: Actor, length: int, content: bytes | None, failure: Exception | None = None
+) -> Any:
+    return await world.begin_upload(
+        actor,
+        length=length,
+        filename="a.txt",
+        declared_type="text/plain",
+        metadata="",
+        chunks=None if content is None else chunks(content, failure),
+        declared=0,
+        checksum=None,
+    )
+
+
+async def test_an_upload_may_begin_with_nothing_with_some_of_it_or_with_all(world: World) -> None:
+    ada = await an_actor(world)
+    for content in (None, b"", SENT[:20], SENT):
+        upload = await begin(world, ada, len(SENT), content)
+        assert (upload.offset, upload.file_id is not None) == (len(content or b""), content == SENT)
+        assert await world.get_upload(ada, upload.id) == upload
+    for nothing in (None, b""):
+        assert (await begin(world, ada, 0, nothing)).file_id is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "failure", "expected"),
+    [(SENT + b"!", None, LongerThanSaid), (SENT[:20], ConnectionError(), ConnectionError)],
+)
+async def test_an_upload_whose_first_bytes_are_refused_is_given_up(
+    world: World, content: bytes, failure: Exception | None, expected: type[Exception]
+) -> None:
+    ada = await an_actor(world)
+    with pytest.raises(expected):
+        await begin(world, ada, len(SENT), content, failure)
+    assert await world.store.bytes_used_by(ada.user.id) == 0
+    assert world.blob_store.staged == {}
 
 
 async def test_what_is_too_large_or_has_no_name_is_refused_at_once(world: World) -> None:
@@ -282,6 +323,40 @@ async def test_the_quota_counts_what_is_on_its_way(world: World) -> None:
     assert (await world.get_upload(ada, uploads[2].id)).offset <= left
     await world.terminate_upload(ada, uploads[0].id)
     await send(world, ada, await create(world, ada, left + 1), bytes(left + 1))
+
+
+async def whole(content: bytes) -> AsyncIterator[Upload]:
+    yield Upload("b.txt", "text/plain", chunks(content, size=100))
+
+
+async def test_a_file_in_one_request_has_the_room_that_what_is_on_its_way_leaves(world: World) -> None:
+    ada = await an_actor(world)
+    for _ in range(2):
+        await send(world, ada, await create(world, ada, MAX_UPLOAD_BYTES), bytes(MAX_UPLOAD_BYTES - 1))
+    left = QUOTA_BYTES - 2 * (MAX_UPLOAD_BYTES - 1)
+    with pytest.raises(QuotaExceeded):
+        await world.store_files(ada, whole(bytes(left + 1)))
+    staged = await world.blob_store.stage(chunks(bytes(left)))
+    await send(world, ada, await create(world, ada), SENT[:1])
+    with pytest.raises(QuotaExceeded):
+        await world.keep_drafts(ada.user.id, [Draft("b.txt", "text/plain", staged)])
+    await world.store_files(ada, whole(bytes(left - 1)))
+    assert await world.store.bytes_used_by(ada.user.id) == QUOTA_BYTES
+
+
+async def test_an_upload_that_is_finished_counts_once_and_what_is_still_on_its_way_beside_it(world: World) -> None:
+    ada = await an_actor(world)
+    await world.store_files(ada, whole(bytes(QUOTA_BYTES - MAX_UPLOAD_BYTES - 500)))
+    last = await send(world, ada, await create(world, ada, MAX_UPLOAD_BYTES), bytes(600))
+    other = await send(world, ada, await create(world, ada, 600), bytes(501))
+    with pytest.raises(QuotaExceeded):
+        await send(world, ada, last, bytes(400), offset=600)
+    await world.terminate_upload(ada, other.id)
+    await world.store_files(ada, whole(bytes(500)))
+    offset = (await world.get_upload(ada, last.id)).offset
+    last = await send(world, ada, last, bytes(MAX_UPLOAD_BYTES - offset), offset=offset)
+    assert last.file_id is not None
+    assert await world.store.bytes_used_by(ada.user.id) == QUOTA_BYTES
 
 
 async def test_a_full_or_absent_store_costs_no_more_than_the_last_part(world: World) -> None:

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from application.collecting import CLAIM_GRACE, STAGED_GRACE, CollectBlob
+from adapters.storage import disk, s3
+from application.collecting import CLAIM_GRACE, LEASE, STAGED_GRACE, START, CollectBlob
 from application.ports.persistence import Work
+from application.ports.persistence.blobs import BeingDeleted
 from application.ports.storage import Staged, StorageFull
 from application.uploads import Draft, KeepDrafts, KeepStaged, Upload
 from domain.errors import Unavailable
@@ -286,6 +290,19 @@ class TestInterrupted:
         assert await nothing_is_left(world, ada)
 
 
+@dataclass
+class SlowlyDeleting(InMemoryBlobStore):
+    """Deletes nothing before `end`."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def delete(self, sha256: str) -> None:
+        self.begun.set()
+        await self.end.wait()
+        await super().delete(sha256)
+
+
 class TestCollecting:
     async def collect(self, world: World, content: bytes = b"tea") -> None:
         await world.handlers["collect_blob"](a_job(sha256=sha256(content).hexdigest()))
@@ -311,9 +328,100 @@ class TestCollecting:
             await self.collect(world)
         assert world.store.blobs
         world.blob_store.available = True
+        with pytest.raises(BeingDeleted):  # the store may still do what it gave no answer to
+            await self.collect(world)
+        world.clock.advance(LEASE)
         await self.collect(world)
         await self.collect(world)
         assert await nothing_is_left(world, ada)
+
+    async def test_no_transaction_waits_while_the_store_deletes(self, world: World) -> None:
+        ada = await an_actor(world)
+        slow = await self.slowly_deleted(world, ada)
+        collecting = asyncio.create_task(self.collector(world, slow)(a_job(sha256=sha256(b"tea").hexdigest())))
+        await slow.begun.wait()
+        (other,) = await store(world, ada, b"milk")
+        slow.end.set()
+        await collecting
+        assert world.blob_store.blobs == {other.sha256: b"milk"}
+        assert world.store.blobs == [other.sha256]
+
+    async def test_an_upload_waits_for_the_deletion_of_its_bytes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("application.uploads.PAUSES", [0] * 100)
+        ada = await an_actor(world)
+        slow = await self.slowly_deleted(world, ada)
+        collecting = asyncio.create_task(self.collector(world, slow)(a_job(sha256=sha256(b"tea").hexdigest())))
+        await slow.begun.wait()
+        storing = asyncio.create_task(store(world, ada, b"tea"))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        slow.end.set()
+        await collecting
+        (file,) = await storing
+        assert world.blob_store.blobs == {file.sha256: b"tea"}
+
+    async def test_an_upload_of_bytes_whose_deletion_is_unknown_fails_until_the_lease_is_over(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("application.uploads.PAUSES", [0] * 3)
+        ada = await an_actor(world)
+        slow = await self.slowly_deleted(world, ada)
+        dying = asyncio.create_task(slow.delete(sha256(b"tea").hexdigest()))  # what a host had sent that died then
+        async with world.store.begin() as work:
+            await work.blobs.doom(sha256(b"tea").hexdigest(), claimed_before=world.clock.now(), lease=LEASE)
+        with pytest.raises(Unavailable):
+            await store(world, ada, b"tea")
+        assert not world.blob_store.staged
+        slow.end.set()
+        await dying
+        world.clock.advance(LEASE)
+        (file,) = await store(world, ada, b"tea")
+        assert world.blob_store.blobs == {file.sha256: b"tea"}
+
+    async def test_a_host_that_stood_still_before_the_deletion_leaves_it(self, world: World) -> None:
+        ada = await an_actor(world)
+        (file,) = await store(world, ada, b"tea")
+        await world.delete_file(ada, file.id)
+        stored: list[File] = []
+
+        @asynccontextmanager
+        async def begin() -> AsyncIterator[Work]:
+            async with world.store.begin() as work:
+                yield work
+            world.clock.advance(LEASE)  # by then somebody else may have these bytes
+            stored.extend(await store(world, ada, b"tea"))
+
+        with pytest.raises(Unavailable):
+            await CollectBlob(begin, world.blob_store, world.clock)(a_job(sha256=file.sha256))
+        await world.do_jobs()
+        assert world.blob_store.blobs == {stored[0].sha256: b"tea"}
+
+    async def test_what_a_collection_that_died_left_is_swept_after_its_lease(self, world: World) -> None:
+        ada = await an_actor(world)
+        (file,) = await store(world, ada, b"tea")
+        async with world.store.begin() as work:
+            await work.files.delete(file.id)
+            await work.blobs.doom(file.sha256, claimed_before=world.clock.now(), lease=LEASE)
+        await world.handlers["sweep_blobs"](a_job())
+        assert world.blob_store.blobs
+        world.clock.advance(LEASE)
+        await world.handlers["sweep_blobs"](a_job())
+        assert await nothing_is_left(world, ada)
+
+    def test_the_lease_outlasts_whatever_a_store_takes(self) -> None:
+        assert START + timedelta(seconds=max(disk.WAIT, s3.WAIT)) <= LEASE / 4
+
+    async def slowly_deleted(self, world: World, actor: Actor) -> "SlowlyDeleting":
+        """A store whose deletions wait, with bytes whose file is gone."""
+        (file,) = await store(world, actor, b"tea")
+        async with world.store.begin() as work:
+            await work.files.delete(file.id)
+        return SlowlyDeleting(world.clock, staged=world.blob_store.staged, blobs=world.blob_store.blobs)
+
+    def collector(self, world: World, blobs: InMemoryBlobStore) -> CollectBlob:
+        return CollectBlob(world.store.begin, blobs, world.clock)
 
     async def test_an_upload_under_way_keeps_its_bytes(self, world: World) -> None:
         ada = await an_actor(world)

@@ -108,7 +108,7 @@ class Reads(Protocol):
         """The files of that user, newest first."""
 
     async def bytes_used_by(self, owner_id: int) -> int:
-        """What the files of that user take together."""
+        """What the files and the unfinished resumable uploads of that user take together."""
 
     async def unused_blobs(self, *, claimed_before: datetime, after: str, limit: int) -> Sequence[str]:
         """Hashes that nothing refers to, without a claim as young as that, in order, from the first after `after`."""

@@ -9,9 +9,10 @@ from domain.files import File
 class Files(Protocol):
     """The files, inside a transaction. `get` keeps others from changing the row until it ends."""
 
-    async def used_by(self, owner_id: int) -> int:
-        """The bytes that the files of that user take. Until this transaction ends, nobody else who asks gets an
-        answer: of several uploads at once, each counts those before it.
+    async def used_by(self, owner_id: int, *, but: str = "") -> int:
+        """The bytes that the files of that user take, and what came of unfinished resumable uploads, but for that one:
+        whoever finishes it counts it as a file. Until this transaction ends, nobody else who asks gets an answer: of
+        several uploads at once, each counts those before it.
 
         Raises `InvalidAccessToken` if the user is gone.
         """

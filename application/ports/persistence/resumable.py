@@ -29,9 +29,6 @@ class ResumableUploads(Protocol):
 
     async def remove_parts(self, upload_id: str) -> None: ...
 
-    async def received_by(self, owner_id: int) -> int:
-        """The bytes that the unfinished uploads of that user take."""
-
     async def delete(self, upload_id: str) -> Sequence[UploadPart]:
         """Remove it; the parts it had."""
 
