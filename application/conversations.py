@@ -13,11 +13,11 @@ MOST_CHANNELS: Final = 100
 
 
 class Conversation:
-    """One connection's subscriptions. What is answered goes through its outbox, in order with everything else."""
+    """One connection's subscriptions. What is answered goes through its send_queue, in order with everything else."""
 
     def __init__(self, connection: Connection, realtime: Realtime, words: Words) -> None:
         self._connection = connection
-        self._outbox = connection.outbox
+        self._outbox = connection.send_queue
         self._realtime = realtime
         self._words = words
         user = connection.actor.user

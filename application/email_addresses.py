@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from application.mailed_tokens import RedeemMailedToken
 from application.passwords import ConfirmPassword
 from application.ports.persistence import Begin, Reads
-from application.ports.throttle import Limit, Throttle, counted_as
+from application.ports.throttle import Throttle
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
 from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password
+from domain.throttle import Limit, counted_as
 from domain.users import Actor, Email, EmailTaken
 
 

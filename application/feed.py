@@ -12,14 +12,14 @@ from typing import Final
 
 from application.changes import KEPT
 from application.outages import Outage
-from application.outbox import Outbox
 from application.ports.persistence import Reads
 from application.ports.realtime import Change, Words
+from application.send_queue import SendQueue
 
 POLL: Final = timedelta(seconds=2)
 """How often to look when no news comes."""
 PAGE: Final = 250
-"""Changes that are read at once: few enough for everybody's outbox."""
+"""Changes that are read at once: few enough for everybody's send_queue."""
 USERS_AT_ONCE: Final = 100
 OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 class Follower:
     """One subscription: whatever it was given so far, it stands at one place in the log, and takes what lies beyond."""
 
-    __slots__ = ("catching_up", "channel", "outbox", "position", "user_id")
+    __slots__ = ("catching_up", "channel", "position", "send_queue", "user_id")
 
-    def __init__(self, user_id: int, channel: str, position: int, outbox: Outbox) -> None:
+    def __init__(self, user_id: int, channel: str, position: int, send_queue: SendQueue) -> None:
         self.user_id = user_id
         self.channel = channel
         self.position = position
-        self.outbox = outbox
+        self.send_queue = send_queue
         self.catching_up: asyncio.Task[None] | None = None
 
 
@@ -117,7 +117,7 @@ class Feed:
                 follower.position = max(follower.position, head)
                 if self._joins(follower):
                     return
-            await follower.outbox.emptied()
+            await follower.send_queue.emptied()
 
     def _joins(self, follower: Follower) -> bool:
         """Take it among those of its user, unless the head has moved on meanwhile."""
@@ -175,7 +175,7 @@ class Feed:
     def _give(self, follower: Follower, change: Change, text: str) -> None:
         if change.id > follower.position:
             follower.position = change.id
-            follower.outbox.put(text)
+            follower.send_queue.put(text)
 
 
 def _id_in(text: str) -> int | None:

@@ -60,7 +60,7 @@ class StoreImage:
         (draft,) = await self.stage_drafts(actor.user.id, uploads, limit=self.max_bytes, typed=_promised)
         try:
             image = await self.look_at(self.store.read_staged(draft.staged), self.images.examine)
-            format_of_name(draft.filename).must_be_that_of(image)
+            image.must_be(format_of_name(draft.filename))
         except BaseException:
             await asyncio.shield(discard(self.store, [draft.staged]))
             raise

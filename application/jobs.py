@@ -10,8 +10,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from application.correlation import request_id
 from application.outages import Outage
-from application.ports.clock import request_id
 from application.ports.jobs import RUN_TASK, Job, JobQueue, LeaseLost, NewJob, PermanentFailure
 from domain.errors import Unavailable
 

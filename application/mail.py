@@ -12,10 +12,11 @@ from application.ports.jobs import Job
 from application.ports.mail import Letter, Mail, Mailer
 from application.ports.persistence import Also, Begin, Reads
 from application.ports.security import Secrets
-from application.ports.throttle import Limit, Throttle
+from application.ports.throttle import Throttle
 from domain.events import EmailRequested
 from domain.mail import valid_message, valid_subject
 from domain.mailed_tokens import MailedToken, Purpose
+from domain.throttle import Limit
 from domain.users import Actor, Email, User, UserNotFound
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from application.mailed_tokens import CheckMailedToken, RedeemMailedToken
 from application.ports.persistence import Begin, Work
 from application.ports.security import BreachedPasswords, PasswordHasher
-from application.ports.throttle import Limit, Throttle, counted_as
+from application.ports.throttle import Throttle
 from application.sessions import own_account
 from domain.events import PasswordChanged, PasswordResetRequested
 from domain.mailed_tokens import InvalidMailedToken, Purpose
 from domain.passwords import Password, PasswordTooCommon, WrongPassword
+from domain.throttle import Limit, counted_as
 from domain.users import Actor, Email, User
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from application.feed import Feed
 from application.outages import Outage
-from application.outbox import Ending, Outbox
 from application.ports.clock import Clock
 from application.ports.persistence import Reads
 from application.ports.realtime import Broadcaster, Words
 from application.ports.security import AccessTokens
 from application.presence import Presence
 from application.rooms import Lobby, Rooms
+from application.send_queue import Ending, SendQueue
 from application.sessions import Authenticate
 from domain.users import Actor
 
@@ -41,7 +41,7 @@ class Connection:
     actor: Actor
     ends_at: float
     """When the token ends, in seconds since the epoch."""
-    outbox: Outbox = field(default_factory=Outbox)
+    send_queue: SendQueue = field(default_factory=SendQueue)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Realtime:
             now = self._clock.now().timestamp()
             for connection in self._connections:
                 if connection.ends_at <= now:
-                    connection.outbox.end(Ending.NOT_ALLOWED)
+                    connection.send_queue.end(Ending.NOT_ALLOWED)
 
     async def _end_revoked(self) -> None:
         """End the connections whose session is over, or whose user may no longer be here."""
@@ -180,4 +180,4 @@ class Realtime:
         over = set(asked) - live
         for connection in self._connections:
             if connection.actor.session_id in over:
-                connection.outbox.end(Ending.NOT_ALLOWED)
+                connection.send_queue.end(Ending.NOT_ALLOWED)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection
 from uuid import uuid4
 
-from application.outbox import Outbox
 from application.ports.realtime import Person, Words
 from application.presence import Presence
+from application.send_queue import SendQueue
 
 Tell = Callable[..., None]
 """Publishes a message of this kind, with these values, to the other processes."""
@@ -18,7 +18,7 @@ class _Member:
 
     def __init__(self, person: Person) -> None:
         self.person = person
-        self.outboxes: set[Outbox] = set()
+        self.outboxes: set[SendQueue] = set()
 
 
 class Rooms:
@@ -32,19 +32,19 @@ class Rooms:
         presence.joined = self._joined
         presence.left = self._left
 
-    def enter(self, room: str, person: Person, outbox: Outbox) -> None:
+    def enter(self, room: str, person: Person, send_queue: SendQueue) -> None:
         """Let this connection hear what is said in the room. The first one of a person makes that person present."""
         members = self._members.setdefault(room, {})
         member = members.get(person.id)
         if member is None:
             member = members[person.id] = _Member(person)
             self._presence.enter(room, person)
-        member.outboxes.add(outbox)
+        member.outboxes.add(send_queue)
 
-    def leave(self, room: str, person: Person, outbox: Outbox) -> None:
+    def leave(self, room: str, person: Person, send_queue: SendQueue) -> None:
         members = self._members[room]
         member = members[person.id]
-        member.outboxes.remove(outbox)
+        member.outboxes.remove(send_queue)
         if not member.outboxes:
             del members[person.id]
             if not members:
@@ -65,8 +65,8 @@ class Rooms:
         """Give the message to all connections in the room here, but those of one person if that is named."""
         for user_id, member in self._members.get(room, {}).items():
             if user_id != but:
-                for outbox in member.outboxes:
-                    outbox.put(text)
+                for send_queue in member.outboxes:
+                    send_queue.put(text)
 
     def _joined(self, room: str, person: Person) -> None:
         self.hear(room, self._words.joined(room, person), but=person.id)
@@ -79,24 +79,24 @@ class Lobby:
     """One room for all, in plain text, known by nothing but a number that each chooses."""
 
     def __init__(self, words: Words, tell: Tell) -> None:
-        self._outboxes: set[Outbox] = set()
+        self._outboxes: set[SendQueue] = set()
         self._words = words
         self._tell = tell
 
-    def enter(self, outbox: Outbox) -> None:
-        self._outboxes.add(outbox)
+    def enter(self, send_queue: SendQueue) -> None:
+        self._outboxes.add(send_queue)
 
     def say(self, client_id: int, text: str) -> None:
         self._tell_all(self._words.said_in_lobby(client_id, text))
 
-    def leave(self, client_id: int, outbox: Outbox) -> None:
+    def leave(self, client_id: int, send_queue: SendQueue) -> None:
         """Tell the others that this one left."""
-        self._outboxes.remove(outbox)
+        self._outboxes.remove(send_queue)
         self._tell_all(self._words.left_lobby(client_id))
 
     def hear(self, text: str) -> None:
-        for outbox in self._outboxes:
-            outbox.put(text)
+        for send_queue in self._outboxes:
+            send_queue.put(text)
 
     def _tell_all(self, text: str) -> None:
         self.hear(text)

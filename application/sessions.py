@@ -8,7 +8,7 @@ from application.activity import Activity
 from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
 from application.ports.security import AccessTokens, PasswordHasher, Secrets
-from application.ports.throttle import Limit, Throttle, counted_as
+from application.ports.throttle import Throttle
 from domain.passwords import Password
 from domain.sessions import (
     InvalidAccessToken,
@@ -18,6 +18,7 @@ from domain.sessions import (
     Session,
     SessionNotFound,
 )
+from domain.throttle import Limit, counted_as
 from domain.users import Actor, Email, InactiveUser, InvalidCredentials, User, UserNotFound
 
 

@@ -18,7 +18,8 @@ from application.ports.storage import BlobStore, Staged
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
-from domain.files import Claim, File, FileTooLarge, ImageInfo, content_type, label, must_have_room
+from domain.files import Claim, File, FileTooLarge, content_type, label, must_have_room
+from domain.images import ImageInfo
 from domain.users import Actor, UserId
 
 MOST_FILES: Final = 20

@@ -8,13 +8,14 @@ from application.passwords import ConfirmPassword, HashNewPassword, set_password
 from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Reads, Work
-from application.ports.throttle import Limit, Throttle, counted_as
+from application.ports.throttle import Throttle
 from application.sessions import own_account
 from domain.events import UserDeleted, UserPinged, UserRegistered, VerificationRequested
 from domain.mailed_tokens import Purpose
 from domain.pages import Page, PageRequest
 from domain.passwords import Password
 from domain.search import words
+from domain.throttle import Limit, counted_as
 from domain.users import (
     Actor,
     Email,

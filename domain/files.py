@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NewType
 
-from domain.errors import Forbidden, Invalid, NotFound, TooLarge
+from domain.errors import Invalid, NotFound, TooLarge
+from domain.images import ImageInfo
 from domain.users import Actor, UserId
 
 FileId = NewType("FileId", int)
@@ -62,13 +63,6 @@ class InvalidFilename(Invalid, ValueError):
     message = "The file needs a name"
 
 
-class InvalidLink(Forbidden):
-    """A link that has expired, or that was never made so."""
-
-    code = "invalid_link"
-    message = "This link is no longer valid"
-
-
 def label(text: str) -> str:
     """The name that a file is shown under; never a path. Taken again, it stays as it is.
 
@@ -94,16 +88,6 @@ def content_type(declared: str | None) -> str:
     none is, or none that can be."""
     given = (declared or "").partition(";")[0].strip().lower()
     return given if len(given) <= LONGEST_TYPE and MEDIA_TYPE.fullmatch(given) else UNKNOWN_TYPE
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What is known of an image. `width` and `height` are in pixels, as it is shown."""
-
-    width: int
-    height: int
-    format: str
-    """`jpeg`, `png`, `gif` or `webp`."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -5,7 +5,6 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from domain.errors import Invalid, UnsupportedType
-from domain.files import ImageInfo
 
 MOST_PIXELS: Final = 50_000_000
 """Pixels of an image, width times height."""
@@ -51,9 +50,18 @@ class ImageFormat(StrEnum):
     def content_type(self) -> str:
         return f"image/{self.value}"
 
-    def must_be_that_of(self, image: ImageInfo) -> None:
-        """Raises `InvalidImage` if the image is of another format."""
-        if image.format != self:
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What is known of an image. `width` and `height` are in pixels, as it is shown."""
+
+    width: int
+    height: int
+    format: ImageFormat
+
+    def must_be(self, promised: ImageFormat) -> None:
+        """Raises `InvalidImage` if it is of another format than its name promises."""
+        if self.format is not promised:
             raise InvalidImage("The image is of another type than its name says")
 
 

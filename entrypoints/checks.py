@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
-from adapters.limits.throttle import MovingWindowThrottle
 from adapters.persistence.database import Database
 from adapters.persistence.migrations import head, is_newer, is_older
+from adapters.throttle.moving_window import MovingWindowThrottle
 from application.ports.jobs import JobQueue
 from application.ports.mail import Mailer
 from application.ports.partner import Partner

@@ -54,10 +54,10 @@ from application.realtime import OpenConnection, Realtime
 from entrypoints import parts
 from entrypoints.checks import all_checks, checks_of
 from entrypoints.health import Readiness
+from entrypoints.http.realtime_words import ClientWords
+from entrypoints.http.shown import Shown
 from entrypoints.metrics import CountedMailer, Metrics
 from entrypoints.settings import Settings
-from entrypoints.shown import Shown
-from entrypoints.words import ClientWords
 
 if TYPE_CHECKING:
     from entrypoints.tracing import Tracing

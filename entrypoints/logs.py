@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import structlog
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 
 
 def _with_request_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

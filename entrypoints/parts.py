@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Final
 
 from adapters.clock import SystemClock
-from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
 from adapters.partner.http import HttpPartner
 from adapters.partner.unconfigured import NoPartner
 from adapters.persistence.database import Database
@@ -13,6 +12,7 @@ from adapters.realtime.memory import MemoryBroadcaster
 from adapters.security.jwt_tokens import JwtAccessTokens
 from adapters.security.key_file import generated_secret
 from adapters.security.signing_keys import SigningKeys
+from adapters.throttle.moving_window import MovingWindowThrottle, NoThrottle
 from application.ports.mail import Mailer
 from application.ports.realtime import Broadcaster
 from application.ports.storage import BlobStore

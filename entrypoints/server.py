@@ -15,8 +15,8 @@ from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.container import Container
 from entrypoints.http.app import app_of
-from entrypoints.http.connection import Connection
-from entrypoints.http.upgrades import LARGEST_MESSAGE
+from entrypoints.http.http_protocol import HttpConnection
+from entrypoints.http.websocket_routes import LARGEST_MESSAGE
 from entrypoints.lifecycle import migrate_if_wanted
 from entrypoints.logs import configure_logs
 from entrypoints.settings import read_settings
@@ -85,8 +85,8 @@ def _config(app: FastAPI | str, *, host: str, port: int, workers: int = 1) -> uv
         host=host,
         port=port,
         workers=workers,
-        http=Connection,
-        ws="entrypoints.http.upgrades:websocket_connection",
+        http=HttpConnection,
+        ws="entrypoints.http.websocket_routes:websocket_connection",
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
         log_config=None,

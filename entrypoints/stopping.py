@@ -13,7 +13,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 
 class CourteousServer(Server):
-    """Accepts what waits to be accepted before it stops. `Connection` sees to it that each is answered.
+    """Accepts what waits to be accepted before it stops. `HttpConnection` sees to it that each is answered.
 
     `stopping` is set first of all: what works beside the requests winds up while they finish, not after them.
     """

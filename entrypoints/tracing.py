@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from application.correlation import traceparent
 from application.jobs import Handler
-from application.ports.clock import traceparent
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
 from domain.errors import Refusal

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 from adapters.images.outline import BROKEN, Outline, outline_of
 from adapters.threads import PatientThreads
 from domain.errors import Unavailable
-from domain.files import ImageInfo
-from domain.images import ImageFormat, InvalidImage
+from domain.images import ImageFormat, ImageInfo, InvalidImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image

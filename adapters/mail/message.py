@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.mail import Letter, Mail, MailRejected, MailUndelivered
 
 if TYPE_CHECKING:

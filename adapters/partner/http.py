@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from adapters.partner.attempts import Broken, Endless, Failed
 from adapters.partner.breaker import Breaker
-from application.ports.clock import request_id
+from application.correlation import request_id
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from adapters.persistence.owned import delete_owned, insert_owned
 from adapters.persistence.pages import newest_first, page_of
 from adapters.persistence.rows import FileRow, ResumableUploadRow, UserRow
 from adapters.persistence.statements import Row, Statement
-from domain.files import File, FileId, FileNotFound, ImageInfo
+from domain.files import File, FileId, FileNotFound
+from domain.images import ImageFormat, ImageInfo
 from domain.pages import Page, PageRequest
 from domain.sessions import InvalidAccessToken
 
@@ -66,7 +67,7 @@ def file_of(row: Row) -> File:
         sha256=sha256,
         owner_id=owner_id,
         is_export=is_export,
-        image=ImageInfo(width, height, image_format) if image_format is not None else None,
+        image=ImageInfo(width, height, ImageFormat(image_format)) if image_format is not None else None,
         created_at=created_at,
     )
 

@@ -35,7 +35,7 @@ from sqlmodel import col
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
 from adapters.persistence.rows import JobRow
 from adapters.persistence.statements import Row, Statement, now_ms, texts_in
-from application.ports.clock import request_id, traceparent
+from application.correlation import request_id, traceparent
 from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
 _DUE: Final = col(JobRow.due_at) <= now_ms()

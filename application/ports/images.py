@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from domain.files import ImageInfo
+from domain.images import ImageInfo
 
 
 class Images(Protocol):

@@ -18,14 +18,15 @@ from entrypoints.http import (
     files,
     images,
     items,
+    links,
     mail,
     operations,
     pages,
     partner,
     resumable,
     tasks,
-    upgrades,
     users,
+    websocket_routes,
 )
 from entrypoints.http.bodies import not_allowed
 from entrypoints.http.documentation import openapi_of, operation_id
@@ -49,9 +50,10 @@ IN_API = (
     images.router,
     resumable.router,  # and /files/resumable before /files/{file_id}
     files.router,
+    links.router,
     tasks.router,
     mail.router,
-    upgrades.router,
+    websocket_routes.router,
 )
 EXPOSED = [
     "X-Request-ID",
@@ -111,7 +113,7 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         app.include_router(router)
     for router in IN_API:
         app.include_router(router, prefix=settings.api_v1_str)
-    app.router.routes.extend(upgrades.ROUTES)
+    app.router.routes.extend(websocket_routes.ROUTES)
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
     _add_layers(app, settings, container)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.storage import StorageFull
 from domain.errors import (
     Conflict,

@@ -1,31 +1,27 @@
 """Files over HTTP."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from application.files import DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
-from application.links import LONGEST_LIFETIME, CreateLink, Link, OpenLink
 from application.ports.storage import StorageFull
 from application.uploads import MOST_FILES, StoreFiles
-from domain.files import File, FileNotFound, FileTooLarge, ImageInfo, InvalidLink, QuotaExceeded, label
+from domain.files import File, FileNotFound, FileTooLarge, QuotaExceeded, label
+from domain.images import ImageInfo
 from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.content import Conditions, Inline, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
-from entrypoints.http.fields import IdInPath, RequestModel, Text
-from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.fields import IdInPath, Text
 from entrypoints.http.lists import ListResponse, PageParameters
 from entrypoints.http.multipart import FILE, form_of, uploads
 from entrypoints.settings import Settings
 
 router = APIRouter(prefix="/files", tags=["files"], route_class=Route)
 
-LONGEST_LINK: Final = int(LONGEST_LIFETIME.total_seconds())
-"""Seconds."""
 FILENAME: Final = "report.pdf"
 
 
@@ -72,15 +68,6 @@ class FilesResponse(BaseModel):
     files: list[FileResponse]
     filenames: Annotated[list[str], Field(examples=[[FILENAME]])]
     count: Annotated[int, Field(examples=[1])]
-
-
-class LinkBody(RequestModel):
-    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LINK, examples=[3600], description="Seconds.")]
-
-
-class LinkResponse(BaseModel):
-    url: Annotated[str, Field(examples=["https://portico.example.com/api/v1/files/1/shared?expires=…&signature=…"])]
-    expires_at: datetime
 
 
 async def _api(settings: Annotated[Settings, use("settings")]) -> str:
@@ -196,49 +183,3 @@ async def get_content(
 ) -> Response:
     """The content of one of one's own files."""
     return serve(request, await open_file(actor, file_id), inline=inline)
-
-
-@router.post(
-    "/{file_id}/link",
-    response_model=LinkResponse,
-    responses=errors(*SIGNED_IN, FileNotFound, *IDEMPOTENT, json_body=True, idempotent=True),
-)
-async def create_link(
-    *,
-    file_id: IdInPath,
-    actor: CurrentActor,
-    body: LinkBody,
-    settings: Annotated[Settings, use("settings")],
-    create: Annotated[CreateLink, use("create_link")],
-    once: Once,
-) -> Response:
-    """A link to the content of one's own file that works without signing in, until then."""
-
-    def answer(link: Link) -> Response:
-        query = urlencode({"expires": link.expires, "signature": link.signature})
-        url = f"{settings.public_url}{settings.api_v1_str}/files/{link.file_id}/shared?{query}"
-        linked = LinkResponse(url=url, expires_at=link.expires_at)
-        return Response(linked.model_dump_json(), 200, media_type="application/json")
-
-    lifetime = timedelta(seconds=body.expires_in)
-    return await once(lambda also: create(actor, file_id, lifetime, also=also), answer)
-
-
-@router.head("/{file_id}/shared", include_in_schema=False)
-@router.get(
-    "/{file_id}/shared",
-    response_class=Response,
-    dependencies=[Conditions],
-    responses=answers(InvalidLink, FileNotFound),
-)
-async def get_shared_content(
-    *,
-    request: Request,
-    file_id: IdInPath,
-    open_link: Annotated[OpenLink, use("open_link")],
-    expires: Annotated[Text, Query(max_length=20, examples=["1798761600"], description="As it is in the link.")],
-    signature: Annotated[Text, Query(max_length=100, examples=["mFz0"], description="As it is in the link.")],
-    inline: Inline = False,
-) -> Response:
-    """The content of a file, for whoever has a link to it."""
-    return serve(request, await open_link(file_id, expires, signature), inline=inline)

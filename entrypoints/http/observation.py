@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from entrypoints.http.errors import MOST_HEADER_BYTES, RequestError, error_response, headers_too_large, internal_error
 from entrypoints.metrics import Metrics
 

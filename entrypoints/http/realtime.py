@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from application.conversations import Conversation
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.realtime import Connection
 from domain.errors import Refusal, Unavailable
 from domain.ids import GREATEST_ID
@@ -21,9 +21,9 @@ from entrypoints.http.bodies import parse_json
 from entrypoints.http.errors import RequestError, error_response, words_of
 from entrypoints.http.observation import request_id_in
 from entrypoints.http.realtime_messages import Action, AskPresence, Publish, Subscribe, Unsubscribe
-from entrypoints.http.sockets import NOT_ALLOWED, UNSUPPORTED, CloseWith, Socket, header
+from entrypoints.http.realtime_words import ClientWords, error, to_json
+from entrypoints.http.websocket import NOT_ALLOWED, UNSUPPORTED, CloseWith, Socket, header
 from entrypoints.settings import Settings
-from entrypoints.words import ClientWords, error, to_json
 
 NOT_FOUND: Final = RequestError(404, "not_found", "Not found")
 ACTIONS: Final[TypeAdapter[Subscribe | Unsubscribe | Publish | AskPresence]] = TypeAdapter(Action)
@@ -139,11 +139,11 @@ async def lobby(scope: Scope, receive: Receive, send: Send) -> None:
                 raise CloseWith(UNSUPPORTED)
             room.say(client_id, message)
 
-        room.enter(connection.outbox)
+        room.enter(connection.send_queue)
         try:
             await socket.serve(connection, say)
         finally:
-            room.leave(client_id, connection.outbox)
+            room.leave(client_id, connection.send_queue)
 
 
 async def protected(scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,9 +160,9 @@ async def protected(scope: Scope, receive: Receive, send: Send) -> None:
                 await _do(conversation, message)
             except (RequestError, Refusal) as refusal:
                 message = refusal.detail if isinstance(refusal, RequestError) else refusal.message
-                connection.outbox.put(error(refusal.code, message))
+                connection.send_queue.put(error(refusal.code, message))
 
-        connection.outbox.put(words.authenticated(connection.actor.user))
+        connection.send_queue.put(words.authenticated(connection.actor.user))
         try:
             await socket.serve(connection, handle)
         finally:

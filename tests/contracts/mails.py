@@ -9,7 +9,7 @@ from email.policy import default
 
 from adapters.mail.message import LINKS, MessageWriter
 from adapters.mail.smtp import SmtpMailer
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.mail import Letter, Mail
 from domain.users import Email
 from tests.mail_server import MailServer

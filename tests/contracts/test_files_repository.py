@@ -10,7 +10,8 @@ import pytest
 
 from application.ports.persistence import Work
 from application.ports.persistence.blobs import BeingDeleted
-from domain.files import Claim, Doom, File, FileNotFound, ImageInfo
+from domain.files import Claim, Doom, File, FileNotFound
+from domain.images import ImageFormat, ImageInfo
 from domain.pages import PageRequest
 from domain.sessions import InvalidAccessToken
 from domain.users import User
@@ -80,7 +81,7 @@ async def unused(store: Store, *, after: str = "", limit: int = 100, at: timedel
     return list(await store.reads.unused_blobs(claimed_before=before, after=after, limit=limit))
 
 
-@pytest.mark.parametrize("changes", [{}, {"image": ImageInfo(640, 480, "png")}, {"is_export": True}])
+@pytest.mark.parametrize("changes", [{}, {"image": ImageInfo(640, 480, ImageFormat.PNG)}, {"is_export": True}])
 async def test_a_file_is_read_as_it_was_added(store: Store, changes: dict[str, Any]) -> None:
     ada = await store.has()
     added = await has_file(store, ada, filename="\u05e9\u05dc\u05d5\u05dd \U0001f4c4.txt", size=5 * 2**40, **changes)

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.partner.breaker import PAUSE, THRESHOLD
 from adapters.partner.http import LARGEST, PAUSES, HttpPartner
-from application.ports.clock import request_id
+from application.correlation import request_id
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from tests.partner_server import (
     Act,

@@ -13,8 +13,7 @@ from adapters.images.outline import outline_of
 from adapters.images.pillow import PillowImages, _reduced
 from application.ports.images import Images
 from domain.errors import Unavailable
-from domain.files import ImageInfo
-from domain.images import ImageFormat, InvalidImage
+from domain.images import ImageFormat, ImageInfo, InvalidImage
 from tests.fakes.images import PretendedImages, pretended
 from tests.images import AWKWARD, FORMATS, animated, drawn, encoded, turned
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports.clock import request_id, traceparent
+from application.correlation import request_id, traceparent
 from application.ports.jobs import RUN_TASK, LeaseLost, NewJob
 from tests.contracts.queueing import LEASE, SAYINGS, added_and_claimed, claim, claim_one, records, the_record
 from tests.contracts.stores import Store

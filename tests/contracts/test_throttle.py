@@ -11,11 +11,12 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from adapters.limits import memory
-from adapters.limits.memory import BoundedMemoryStorage
-from adapters.limits.throttle import MovingWindowThrottle, NoThrottle
-from application.ports.throttle import Limit, Throttle
+from adapters.throttle import memory
+from adapters.throttle.memory import BoundedMemoryStorage
+from adapters.throttle.moving_window import MovingWindowThrottle, NoThrottle
+from application.ports.throttle import Throttle
 from domain.errors import TooManyAttempts
+from domain.throttle import Limit
 from tests.fakes.parts import CountingThrottle, SettableClock
 from tests.redis_server import RedisServer
 
@@ -186,7 +187,7 @@ Process = Callable[..., MovingWindowThrottle]
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is waited for, however busy the machine is: what it counts has to be exact."""
-    monkeypatch.setattr("adapters.limits.throttle.REDIS_TIMEOUT_SECONDS", 10)
+    monkeypatch.setattr("adapters.throttle.moving_window.REDIS_TIMEOUT_SECONDS", 10)
 
 
 class TestRedis:
@@ -273,7 +274,7 @@ class TestRedis:
         assert await spend(first, 2) == 2
         own_redis.pause()
         with monkeypatch.context() as hasty:
-            hasty.setattr("adapters.limits.throttle.REDIS_TIMEOUT_SECONDS", 0.25)
+            hasty.setattr("adapters.throttle.moving_window.REDIS_TIMEOUT_SECONDS", 0.25)
             assert await spend(first, 1) == 1
         own_redis.resume()
         assert await spend(first, 2) == 2
@@ -293,7 +294,7 @@ class TestRedis:
     async def test_the_log_says_once_that_redis_is_away_and_once_that_it_is_back(
         self, process: Process, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.INFO, "adapters.limits.throttle")
+        caplog.set_level(logging.INFO, "adapters.throttle.moving_window")
         throttle = process()
         own_redis.kill()
         await spend(throttle, 3)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.persistence.database import Database
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.jobs import Job
 from application.ports.persistence import Work
 from domain.events import EmailChangeRequested, UserRegistered

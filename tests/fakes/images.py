@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from domain.files import FileNotFound, ImageInfo
-from domain.images import ImageFormat, InvalidImage, Thumbnail
+from domain.files import FileNotFound
+from domain.images import ImageFormat, ImageInfo, InvalidImage, Thumbnail
 from tests.fakes.repositories import Tables
 from tests.fakes.transactions import must_be_outside_a_transaction
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from application.ports.clock import request_id, traceparent
+from application.correlation import request_id, traceparent
 from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 from domain.errors import Unavailable
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
 
-from application.ports.clock import Clock, request_id
+from application.correlation import request_id
+from application.ports.clock import Clock
 from application.ports.mail import Mail, MailRejected, MailUndelivered
 from application.ports.security import Claims
-from application.ports.throttle import Limit
 from domain.errors import TooManyAttempts
 from domain.sessions import InvalidAccessToken
+from domain.throttle import Limit
 from domain.users import UserId
 from tests.fakes.transactions import must_be_outside_a_transaction
 

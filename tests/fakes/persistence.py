@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from application.changes import change_of
-from application.ports.clock import Clock, request_id
+from application.correlation import request_id
+from application.ports.clock import Clock
 from application.ports.jobs import Job, NewJob
 from application.ports.persistence import Work
 from application.ports.persistence.blobs import Blobs

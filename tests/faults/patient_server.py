@@ -3,10 +3,10 @@
 Apart from that it is `portico`, with the arguments and the settings from the environment.
 """
 
-from adapters.limits import throttle
+from adapters.throttle import moving_window
 from entrypoints.cli import main
 
-throttle.REDIS_TIMEOUT_SECONDS = 10  # type: ignore[misc]
+moving_window.REDIS_TIMEOUT_SECONDS = 10  # type: ignore[misc]
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.jobs import RUN_TASK
 from application.uploads import Upload
 from domain.errors import Unavailable

@@ -16,9 +16,9 @@ from domain.tasks import Task, TaskId, TaskKind
 from domain.users import Email, User, UserId
 from entrypoints.http.asyncapi import document_of
 from entrypoints.http.realtime_messages import RECEIVED, SENT
+from entrypoints.http.realtime_words import ClientWords, error
+from entrypoints.http.shown import Shown
 from entrypoints.settings import Settings
-from entrypoints.shown import Shown
-from entrypoints.words import ClientWords, error
 from tests.fakes import SettableClock
 from tests.running_app import RunningApp
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from entrypoints.http.websockets import WebSocketConnection
+from entrypoints.http.websocket_protocol import WebSocketConnection
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

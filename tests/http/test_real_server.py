@@ -17,8 +17,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from application.files import Content
-from entrypoints.http.connection import Connection
 from entrypoints.http.content import serve
+from entrypoints.http.http_protocol import HttpConnection
 from tests.fakes.parts import SettableClock
 from tests.fakes.storage import InMemoryBlobStore
 from tests.faults.processes import Process, command, register, serving
@@ -128,16 +128,16 @@ async def test_headers_that_never_end_are_refused_while_they_come(portico: Proce
     assert (status, body["code"]) == (431, "headers_too_large")
 
 
-class ImpatientForHead(Connection):
+class ImpatientForHead(HttpConnection):
     head_seconds = 0.05
 
 
-class ImpatientForRest(Connection):
+class ImpatientForRest(HttpConnection):
     rest_seconds = 0.05
 
 
 @asynccontextmanager
-async def served(app: Any, kind: type[Connection]) -> AsyncIterator[tuple[tuple[str, int], ServerState]]:
+async def served(app: Any, kind: type[HttpConnection]) -> AsyncIterator[tuple[tuple[str, int], ServerState]]:
     """Where that app is served by connections of this kind, for a minute at most, and what is connected."""
     config, state = Config(app, interface="asgi3", log_config=None), ServerState()
     config.load()
@@ -180,13 +180,13 @@ async def test_a_refused_body_that_comes_to_its_end_ends_nothing_else(monkeypatc
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/slow":  # it lasts longer than the rest of the body before might take
-            monkeypatch.setattr(loop, "time", lambda: real_time() + 2 * Connection.rest_seconds)
+            monkeypatch.setattr(loop, "time", lambda: real_time() + 2 * HttpConnection.rest_seconds)
             for _ in range(10):
                 await asyncio.sleep(0)
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async with served(app, Connection) as (address, _):
+    async with served(app, HttpConnection) as (address, _):
         reader, writer = await asyncio.open_connection(*address)
         with closing(writer):
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
@@ -195,11 +195,11 @@ async def test_a_refused_body_that_comes_to_its_end_ends_nothing_else(monkeypatc
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413")
 
 
-class Unread(Connection):
+class Unread(HttpConnection):
     taking_seconds = 0.2
 
 
-class UnreadAtLast(Connection):
+class UnreadAtLast(HttpConnection):
     last_taking_seconds = 0.2
 
 

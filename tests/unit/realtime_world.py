@@ -14,7 +14,7 @@ from application.realtime import Connection, Realtime
 from domain.events import ItemDeleted
 from domain.sessions import Session
 from domain.users import Actor, User
-from entrypoints.words import ClientWords
+from entrypoints.http.realtime_words import ClientWords
 from tests.builders import World
 
 
@@ -41,7 +41,7 @@ class Line:
         """The next messages."""
         async with asyncio.timeout(60):
             while len(self.told) < count:
-                text = await self.connection.outbox.take()
+                text = await self.connection.send_queue.take()
                 assert text is not None
                 self.told.append(json.loads(text))
         heard, self.told = self.told[:count], self.told[count:]
@@ -50,7 +50,7 @@ class Line:
     async def waiting(self) -> list[Any]:
         """What is there to be heard once everything has come to rest."""
         await asyncio.sleep(3)
-        return await self.hears(len(self.connection.outbox)) if len(self.connection.outbox) else []
+        return await self.hears(len(self.connection.send_queue)) if len(self.connection.send_queue) else []
 
     def hang_up(self) -> None:
         self.conversation.end()

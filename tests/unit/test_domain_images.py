@@ -1,7 +1,6 @@
 import pytest
 
-from domain.files import ImageInfo
-from domain.images import FORMATS, FileTypeNotAllowed, ImageFormat, InvalidImage, format_of_name
+from domain.images import FORMATS, FileTypeNotAllowed, ImageFormat, ImageInfo, InvalidImage, format_of_name
 
 
 @pytest.mark.parametrize(
@@ -37,9 +36,9 @@ def test_any_other_extension_is_refused(name: str, message: str) -> None:
 
 
 def test_a_format_is_that_of_an_image_or_not() -> None:
-    ImageFormat.PNG.must_be_that_of(ImageInfo(1, 1, "png"))
+    ImageInfo(1, 1, ImageFormat.PNG).must_be(ImageFormat.PNG)
     with pytest.raises(InvalidImage, match="another type than its name says"):
-        ImageFormat.PNG.must_be_that_of(ImageInfo(1, 1, "jpeg"))
+        ImageInfo(1, 1, ImageFormat.JPEG).must_be(ImageFormat.PNG)
 
 
 def test_every_format_has_an_extension_and_a_type() -> None:

@@ -10,10 +10,11 @@ import pytest
 from application import resumable
 from application.collecting import LEASE, STAGED_GRACE
 from application.files import Content, DeleteFile, GetFile, ListFiles, OpenFile, OpenNewest
-from application.links import CreateLink, Link, OpenLink
+from application.links import CreateLink, OpenLink
 from application.uploads import Upload
 from application.users import DeleteUser
 from domain.images import ThumbnailSize
+from domain.links import Link
 from domain.pages import PageRequest
 from domain.resumable import LIFETIME, Checksum, ResumableUpload
 from tests.builders import a_job

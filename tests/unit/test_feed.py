@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from application.changes import KEPT
 from application.feed import PAGE, POLL
-from application.outbox import Ending
+from application.send_queue import Ending
 from tests.builders import World
 from tests.unit.realtime_world import Line, a_service, an_account
 
@@ -57,7 +57,7 @@ async def test_more_than_a_page_that_was_missed_is_told_at_the_readers_own_pace(
         await service.change(ada, *range(count))
         line = await subscribed(process.connect(ada), "1")
         await asyncio.sleep(60)
-        assert len(line.connection.outbox) == PAGE
+        assert len(line.connection.send_queue) == PAGE
         await service.change(ada, count, told=process)
         assert items(await line.hears(count)) == list(range(1, count + 1))
         assert await line.waiting() == []
@@ -100,7 +100,7 @@ async def test_one_who_does_not_read_is_ended_and_the_others_are_told(world: Wor
         for number in range(1200):
             await service.change(ada, number, told=process)
             assert items(await line.hears()) == [number]
-        assert deaf.connection.outbox.ending is Ending.TOO_SLOW
+        assert deaf.connection.send_queue.ending is Ending.TOO_SLOW
 
 
 async def test_after_a_change_that_is_no_longer_kept_one_is_reset(world: World) -> None:

@@ -4,10 +4,11 @@ from datetime import timedelta
 import pytest
 
 from application.files import BATCH, Content, GetFile, ListFiles, OpenFile, OpenNewest
-from application.links import CreateLink, Link, OpenLink
+from application.links import CreateLink, OpenLink
 from application.uploads import Upload
 from domain.events import FileDeleted
-from domain.files import File, FileNotFound, InvalidFilename, InvalidLink
+from domain.files import File, FileNotFound, InvalidFilename
+from domain.links import InvalidLink, Link
 from domain.pages import PageRequest
 from domain.passwords import Password
 from domain.users import Actor

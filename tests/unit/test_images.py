@@ -8,8 +8,8 @@ import pytest
 from application.images import AT_ONCE, LookAtImage
 from application.uploads import Upload
 from domain.errors import Unavailable
-from domain.files import File, FileTooLarge, ImageInfo, InvalidFilename
-from domain.images import FileTypeNotAllowed, InvalidImage
+from domain.files import File, FileTooLarge, InvalidFilename
+from domain.images import FileTypeNotAllowed, ImageFormat, ImageInfo, InvalidImage
 from domain.users import Actor
 from tests.builders import MAX_IMAGE_BYTES, World
 from tests.fakes.images import pretended
@@ -28,7 +28,7 @@ async def test_an_image_is_stored_with_what_is_known_of_it(world: World) -> None
     content = pretended("png", 640, 480)
     file = await upload(world, await an_actor(world), content, "holidays/A.PNG")
     assert (file.filename, file.content_type) == ("holidaysA.PNG", "image/png")
-    assert file.image == ImageInfo(640, 480, "png")
+    assert file.image == ImageInfo(640, 480, ImageFormat.PNG)
     assert world.blob_store.blobs == {file.sha256: content}
     assert await world.store.file(file.id) == file
 

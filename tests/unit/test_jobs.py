@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from application.correlation import request_id
 from application.jobs import CONCURRENCY, LEASE, MOST_LASTING, POLL, RETRY_DELAYS
-from application.ports.clock import request_id
 from application.ports.jobs import RUN_TASK, Job, NewJob, PermanentFailure
 from tests.fakes import InMemoryJobs
 from tests.unit.workbench import Bench, Doing, works

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.ports.jobs import NewJob
 from application.reactions import REACTIONS, jobs_for, payload_of
 from domain.events import EmailChanged, EmailChangeRequested, Event, ItemCreated, UserRegistered

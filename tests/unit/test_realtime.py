@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from application.conversations import MOST_CHANNELS
-from application.outbox import Ending
 from application.realtime import OpenConnection
+from application.send_queue import Ending
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
 from domain.sessions import InvalidAccessToken
 from domain.users import User
@@ -36,11 +36,11 @@ async def test_the_end_of_the_token_ends_the_connection(world: World) -> None:
         ends, stays = (process.connect(actor.user, session_id=actor.session_id, ends_in=n) for n in (60, 61))
         world.clock.advance(timedelta(seconds=60))
         await asyncio.sleep(PROMISED)
-        assert (ends.connection.outbox.ending, stays.connection.outbox.ending) == (Ending.NOT_ALLOWED, None)
+        assert (ends.connection.send_queue.ending, stays.connection.send_queue.ending) == (Ending.NOT_ALLOWED, None)
         world.store.available = False
         world.clock.advance(timedelta(seconds=1))
         await asyncio.sleep(PROMISED)
-        assert stays.connection.outbox.ending is Ending.NOT_ALLOWED
+        assert stays.connection.send_queue.ending is Ending.NOT_ALLOWED
 
 
 async def test_tokens_end_while_the_database_gives_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ async def test_tokens_end_while_the_database_gives_no_answer(world: World, monke
         await asyncio.sleep(PROMISED)
         world.clock.advance(timedelta(seconds=60))
         await asyncio.sleep(PROMISED)
-        assert line.connection.outbox.ending is Ending.NOT_ALLOWED
+        assert line.connection.send_queue.ending is Ending.NOT_ALLOWED
 
 
 @pytest.mark.parametrize("what", ["revoked", "deactivated", "deleted"])
@@ -75,7 +75,7 @@ async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: Wo
                 await work.users.save(user)
         await asyncio.sleep(PROMISED)
         for hers, other in lines:
-            assert (hers.connection.outbox.ending, other.connection.outbox.ending) == (Ending.NOT_ALLOWED, None)
+            assert (hers.connection.send_queue.ending, other.connection.send_queue.ending) == (Ending.NOT_ALLOWED, None)
 
 
 async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World) -> None:
@@ -84,7 +84,7 @@ async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World)
         line = service.process().connect(actor.user, session_id=actor.session_id)
         world.store.available = False
         await asyncio.sleep(60)
-        assert line.connection.outbox.ending is None
+        assert line.connection.send_queue.ending is None
 
 
 async def test_a_connection_has_a_bounded_number_of_channels(world: World) -> None:
@@ -133,12 +133,12 @@ async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
         one, two = service.process(), service.process()
-        outboxes = [process.connect(ada).connection.outbox for process in (one, two)]
-        for process, outbox in zip((one, two), outboxes, strict=True):
-            process.realtime.lobby.enter(outbox)
+        outboxes = [process.connect(ada).connection.send_queue for process in (one, two)]
+        for process, send_queue in zip((one, two), outboxes, strict=True):
+            process.realtime.lobby.enter(send_queue)
         await asyncio.sleep(1)
         one.realtime.lobby.say(7, "Hello")
-        assert [await outbox.take() for outbox in outboxes] == ["Client 7: Hello"] * 2
+        assert [await send_queue.take() for send_queue in outboxes] == ["Client 7: Hello"] * 2
         one.realtime.lobby.leave(7, outboxes[0])
         assert await outboxes[1].take() == "Client 7 left"
         assert len(outboxes[0]) == 0

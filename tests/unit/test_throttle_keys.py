@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.ports.throttle import counted_as
+from domain.throttle import counted_as
 
 
 @pytest.mark.parametrize(

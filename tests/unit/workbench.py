@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from application.correlation import request_id
 from application.jobs import Handler, Worker
-from application.ports.clock import request_id
 from application.ports.jobs import Job, JobRecord
 from tests.fakes import InMemoryJobs
 

@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
 
-from entrypoints.http.connection import refusal
+from entrypoints.http.http_protocol import refusal
 
 CLOSING_SECONDS: Final = 5.0
 """How long the other side has to take what was sent before the close, and to answer it."""

@@ -12,7 +12,7 @@ import structlog
 from httptools import HttpParserInvalidURLError, parse_url
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from application.ports.clock import request_id
+from application.correlation import request_id
 from entrypoints.http.observation import request_id_in
 
 LARGEST_HEAD: Final = 64 * 1024
@@ -54,7 +54,7 @@ class _Refused(Exception):
     """Ends the parsing of what is refused."""
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with bounds, and with errors in the shape that all others have."""
 
     head_seconds = 30.0

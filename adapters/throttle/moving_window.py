@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from application.ports.throttle import Limit
 from domain.errors import TooManyAttempts
+from domain.throttle import Limit
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -150,7 +150,7 @@ def _open(redis_url: str | None) -> _Counters:
     from limits import RateLimitItemPerSecond
     from limits.aio.strategies import MovingWindowRateLimiter
 
-    from adapters.limits.memory import BoundedMemoryStorage
+    from adapters.throttle.memory import BoundedMemoryStorage
 
     items: dict[Limit, RateLimitItem] = {
         limit: RateLimitItemPerSecond(

@@ -1,4 +1,4 @@
-"""One WebSocket: what comes in is bounded, what goes out waits in its own outbox, and its end is logged."""
+"""One WebSocket: what comes in is bounded, what goes out waits in its own send_queue, and its end is logged."""
 
 import asyncio
 from collections import deque
@@ -10,9 +10,9 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from application.outbox import Ending, Outbox
-from application.ports.clock import request_id
+from application.correlation import request_id
 from application.realtime import Connection
+from application.send_queue import Ending, SendQueue
 from entrypoints.metrics import Metrics
 
 Close = tuple[int, str]
@@ -80,27 +80,27 @@ class Socket:
         self._conclude(code=self._code)
 
     async def serve(self, connection: Connection, handle: Callable[[str | bytes], Awaitable[None]]) -> None:
-        """Hand in what comes, one after the other, and send what the outbox has, until either side ends it."""
+        """Hand in what comes, one after the other, and send what the send_queue has, until either side ends it."""
         self._user_id = connection.actor.user.id
         self._metrics.websockets.inc()
-        outbox = connection.outbox
-        writing = asyncio.create_task(self._write(outbox), name="websocket writer")
-        outbox.interrupt = writing.cancel
+        send_queue = connection.send_queue
+        writing = asyncio.create_task(self._write(send_queue), name="websocket writer")
+        send_queue.interrupt = writing.cancel
         try:
-            await self._read(outbox, handle)
+            await self._read(send_queue, handle)
         except CloseWith as end:
             await self.close(end.close)
         except Exception as error:
             log.error("websocket failed", exc_info=error)
             await self.close(FAILED)
         finally:
-            outbox.interrupt = None
+            send_queue.interrupt = None
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             self._metrics.websockets.dec()
             self._conclude(code=self._code)
 
-    async def _read(self, outbox: Outbox, handle: Callable[[str | bytes], Awaitable[None]]) -> None:
+    async def _read(self, send_queue: SendQueue, handle: Callable[[str | bytes], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         times: deque[float] = deque(maxlen=MOST_A_SECOND)
         while True:
@@ -108,27 +108,27 @@ class Socket:
             if message["type"] == "websocket.disconnect":
                 self._code = self._code or message.get("code")
                 return
-            if outbox.ending is not None:
+            if send_queue.ending is not None:
                 continue
             now = loop.time()
             if len(times) == MOST_A_SECOND and now - times[0] < 1:
-                outbox.end(Ending.TOO_MUCH)
+                send_queue.end(Ending.TOO_MUCH)
                 continue
             times.append(now)
             text = message.get("text")
             await handle(message["bytes"] if text is None else text)
 
-    async def _write(self, outbox: Outbox) -> None:
+    async def _write(self, send_queue: SendQueue) -> None:
         try:
-            while (text := await outbox.take()) is not None:
+            while (text := await send_queue.take()) is not None:
                 await self._send({"type": "websocket.send", "text": text})
         except asyncio.CancelledError:
-            if outbox.ending is None:
+            if send_queue.ending is None:
                 raise
         except OSError:  # it is gone, as the reader is told, too
             return
-        assert outbox.ending is not None  # else there is always something to wait for
-        await self.close(CLOSES[outbox.ending])
+        assert send_queue.ending is not None  # else there is always something to wait for
+        await self.close(CLOSES[send_queue.ending])
 
     def _conclude(self, **outcome: int | None) -> None:
         client = self._scope["client"]

@@ -19,7 +19,7 @@ class Ending(Enum):
     TOO_MUCH = auto()
 
 
-class Outbox:
+class SendQueue:
     """A bounded queue with one reader. Putting something in never waits; too much of it ends the connection.
 
     `interrupt`, if it is set, is called at the end: whoever sends may be waiting for one who doesn't read.

@@ -34,7 +34,7 @@ ROUTES: Final = (
 
 def websocket_connection(**options: Any) -> Any:
     """What uvicorn makes of a connection that asks to become a WebSocket."""
-    from entrypoints.http.websockets import WebSocketConnection
+    from entrypoints.http.websocket_protocol import WebSocketConnection
 
     return WebSocketConnection(**options)
 
