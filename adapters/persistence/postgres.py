@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from adapters.notifications import hear
 from adapters.persistence.database import JOBS, WAIT, NotUnique
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
 from domain.errors import Unavailable
@@ -22,8 +23,6 @@ IDLE_TIMEOUT: Final = 10.0
 """Seconds after which PostgreSQL undoes a transaction that nothing more is heard of: a process that is frozen, or on
 the far side of a cut network, must not keep its locks."""
 RECONNECT_PAUSE: Final = 1.0
-KEEP_ALIVE: Final = 10.0
-"""Seconds after which the connection that listens is asked whether it is still alive."""
 BURST: Final = 0.005
 """Seconds that news are waited with for more of them: every process is told of each, and would look each time."""
 DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
@@ -223,33 +222,18 @@ class PostgresDatabase:
         """Listen on a connection of its own, and again whenever it is lost, which is logged once."""
         while True:
             try:
-                await self._listen_once()
+                await hear(self._url, JOBS, begun=self._listens, told=lambda _: self._news[JOBS].set())
             except (*OUTAGES, asyncpg.PostgresError) as error:
                 if self._hears:
                     log.warning("news of jobs can't be heard: %s; trying again until they can", type(error).__name__)
                 self._hears = False
             await asyncio.sleep(RECONNECT_PAUSE)
 
-    async def _listen_once(self) -> None:
-        connection = await asyncpg.connect(self._url, timeout=WAIT, command_timeout=WAIT)
-        lost = asyncio.Event()
-        try:
-            connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(JOBS, self._told)
-            if not self._hears:
-                log.info("news of jobs are heard again")
-            self._hears = True
-            self._news[JOBS].set()  # there may have been some while nobody listened
-            while True:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(KEEP_ALIVE):
-                        await lost.wait()
-                await connection.fetch("SELECT 1")  # raises if it is lost
-        finally:
-            connection.terminate()
-
-    def _told(self, _connection: object, _pid: int, channel: str, _payload: str) -> None:
-        self._news[channel].set()
+    def _listens(self) -> None:
+        if not self._hears:
+            log.info("news of jobs are heard again")
+        self._hears = True
+        self._news[JOBS].set()
 
     def connections(self) -> Mapping[str, int]:
         size, idle = (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)

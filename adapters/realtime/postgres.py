@@ -6,19 +6,17 @@ transaction, so that they arrive together.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
 
+from adapters.notifications import hear
 from adapters.realtime.outgoing import Link, Numbered, Outgoing, Senders
 from application.ports.realtime import Listener
 
 CHANNEL: Final = "portico_realtime"
 LONGEST_PIECE: Final = 7500
 """Bytes: with its head it stays below 8000."""
-KEEP_ALIVE: Final = 10.0
-"""Seconds after which the connection that listens is asked whether it is still alive."""
 TIMEOUT: Final = 10.0
 LONGEST_PAUSE: Final = 1.0
 NOTIFY: Final = "SELECT pg_notify($1, piece) FROM unnest($2::text[]) AS piece"
@@ -54,26 +52,16 @@ class PostgresBroadcaster:
             self._connection.terminate()
 
     async def _listen_once(self, listener: Listener, link: Link) -> None:
-        connection = await asyncpg.connect(self._url, timeout=TIMEOUT, command_timeout=TIMEOUT)
-        lost = asyncio.Event()
+        def begun() -> None:
+            self._pieces.clear()
+            link.stands()
 
-        def told(_connection: object, _pid: int, _channel: str, payload: str) -> None:
-            message = self._put_together(payload)
+        def told(piece: str) -> None:
+            message = self._put_together(piece)
             if message is not None:
                 listener.heard(message)
 
-        try:
-            connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(CHANNEL, told)
-            self._pieces.clear()
-            link.stands()
-            while True:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(KEEP_ALIVE):
-                        await lost.wait()
-                await connection.fetch("SELECT 1")  # raises if it is lost
-        finally:
-            connection.terminate()
+        await hear(self._url, CHANNEL, begun=begun, told=told)
 
     def _put_together(self, payload: str) -> str | None:
         """The message that this piece completes, unless it is known or our own."""
