@@ -1,54 +1,22 @@
 """The tables. Rows stay inside this package; what leaves it are the domain's own entities."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
-    Integer,
     String,
     Text,
     false,
     text,
 )
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+from adapters.persistence.columns import BY_CODE_POINT, BigId, UtcDateTime, references_blob, references_user
 from application.ports.jobs import RUN_TASK
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment: `timestamptz` in PostgreSQL, ISO text in UTC in SQLite, which knows no zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        if dialect.name != "sqlite":
-            return None
-        to_text = DateTime().dialect_impl(dialect).bind_processor(dialect)
-        assert to_text is not None  # SQLite has no type of its own for times
-        return lambda value: None if value is None else to_text(value.astimezone(UTC).replace(tzinfo=None))
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002 - SQLAlchemy names it
-        if dialect.name != "sqlite":
-            return None
-        return lambda value: None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
-
-
-BigId = BigInteger().with_variant(Integer(), "sqlite")
-"""64 bits in both: only a column declared INTEGER counts up by itself in SQLite."""
-
-
-def _user_id(**options: Any) -> Column[int]:
-    return Column(BigId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, **options)
 
 
 class UserRow(SQLModel, table=True):
@@ -73,7 +41,7 @@ class SessionRow(SQLModel, table=True):
     __tablename__ = "sessions"
 
     id: str = Field(sa_column=Column(String(36), primary_key=True))
-    user_id: int = Field(sa_column=_user_id(index=True))
+    user_id: int = Field(sa_column=references_user(index=True))
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     last_used_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
@@ -97,15 +65,11 @@ class MailedTokenRow(SQLModel, table=True):
     __table_args__ = (Index("ix_mailed_tokens_user_id_purpose", "user_id", "purpose"),)
 
     token_hash: str = Field(sa_column=Column(String(64), primary_key=True))
-    user_id: int = Field(sa_column=_user_id())
+    user_id: int = Field(sa_column=references_user())
     purpose: str = Field(sa_column=Column(String(32), nullable=False))
     email: str = Field(sa_column=Column(String(254), nullable=False))
     expires_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
     dead: bool
-
-
-BY_CODE_POINT = String(255).with_variant(String(255, collation="C"), "postgresql")
-"""Text that every database sorts alike, and as Python does."""
 
 
 class ItemRow(SQLModel, table=True):
@@ -177,16 +141,11 @@ class BlobRow(SQLModel, table=True):
     doomed_until: int | None = Field(sa_column=Column(BigInteger))
 
 
-def _sha256(**options: Any) -> Column[str]:
-    """No bytes are forgotten that a row refers to: the database itself refuses that."""
-    return Column(String(64), ForeignKey("blobs.sha256"), nullable=False, **options)
-
-
 class BlobClaimRow(SQLModel, table=True):
     __tablename__ = "blob_claims"
 
     id: str = Field(sa_column=Column(String(32), primary_key=True))
-    sha256: str = Field(sa_column=_sha256(index=True))
+    sha256: str = Field(sa_column=references_blob(index=True))
     claimed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
@@ -204,7 +163,7 @@ class FileRow(SQLModel, table=True):
     filename: str = Field(sa_column=Column(String(255), nullable=False))
     content_type: str = Field(sa_column=Column(String(127), nullable=False))
     size: int = Field(sa_column=Column(BigInteger, nullable=False))
-    sha256: str = Field(sa_column=_sha256(index=True))
+    sha256: str = Field(sa_column=references_blob(index=True))
     owner_id: int = Field(sa_column=Column(BigId, nullable=False))
     image_width: int | None
     image_height: int | None
@@ -246,9 +205,9 @@ class ThumbnailRow(SQLModel, table=True):
 
     __tablename__ = "thumbnails"
 
-    source: str = Field(sa_column=_sha256(primary_key=True))
+    source: str = Field(sa_column=references_blob(primary_key=True))
     fits: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    sha256: str = Field(sa_column=_sha256(index=True))
+    sha256: str = Field(sa_column=references_blob(index=True))
 
 
 class TaskRow(SQLModel, table=True):
