@@ -13,7 +13,7 @@ from application.ports.persistence import Begin, Reads, Work
 from application.tasks import GAVE_UP
 from domain.errors import Refusal, Unavailable
 from domain.events import TaskUpdated
-from domain.tasks import Task, TaskEnded, TaskImpossible, TaskNotFound
+from domain.tasks import Task, TaskFinished, TaskImpossible, TaskNotFound
 
 TRIES: Final = 6
 """How often a task is tried that fails for no known reason: over about 25 minutes, by `RETRY_DELAYS`."""
@@ -39,7 +39,7 @@ class Run:
         """The task, in a transaction that brings something about; it is saved at the end of the block.
 
         The job is held until the commit, so a worker that was thought dead can't write beside the one that took over.
-        Raises `LeaseLost`, `TaskEnded` or `TaskNotFound`.
+        Raises `LeaseLost`, `TaskFinished` or `TaskNotFound`.
         """
         await work.hold(self.job)
         task = await work.tasks.get(self.task.id)
@@ -95,7 +95,7 @@ class RunTask:
             async with run.writing() as (_, task):
                 task.begin(self.clock.now())
             await self._try(run)
-        except (TaskEnded, TaskNotFound):
+        except (TaskFinished, TaskNotFound):
             return
 
     async def _try(self, run: Run) -> None:
@@ -103,7 +103,7 @@ class RunTask:
             await self._until_cancelled(run.task, self.kinds[run.task.kind](run))
         except TaskImpossible as error:
             await run.fail(error.code, str(error))
-        except (LeaseLost, TaskEnded, TaskNotFound):
+        except (LeaseLost, TaskFinished, TaskNotFound):
             raise
         except Exception as error:
             if isinstance(error, Refusal) and not isinstance(error, Unavailable):
@@ -115,7 +115,7 @@ class RunTask:
             raise PermanentFailure(f"the task was given up: {type(error).__name__}: {error}") from error
 
     async def _until_cancelled(self, task: Task, doing: Awaitable[Any]) -> None:
-        """Raises `TaskEnded` or `TaskNotFound` when the task was cancelled or removed, and what `doing` raises."""
+        """Raises `TaskFinished` or `TaskNotFound` when the task was cancelled or removed, and what `doing` raises."""
         working = asyncio.ensure_future(doing)
         looking = asyncio.create_task(self._look_until_cancelled(task))
         try:

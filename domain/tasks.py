@@ -21,12 +21,10 @@ class TaskNotFound(NotFound):
 
 
 class TaskFinished(Conflict):
+    """The task was cancelled or has ended otherwise: nothing more can be said of it."""
+
     code = "task_finished"
     message = "The task has ended already"
-
-
-class TaskEnded(Exception):
-    """The task was cancelled or has ended otherwise: nothing more can be said of it."""
 
 
 class TaskImpossible(Exception):
@@ -84,38 +82,37 @@ class Task:
         return self.finished_at is not None
 
     def must_go_on(self) -> None:
-        """Raises `TaskEnded`."""
+        """Raises `TaskFinished`."""
         if self.has_ended:
-            raise TaskEnded
+            raise TaskFinished
 
     def begin(self, now: datetime) -> None:
-        """A worker takes it up, for the first time or again. Raises `TaskEnded`."""
+        """A worker takes it up, for the first time or again. Raises `TaskFinished`."""
         self.must_go_on()
         self.status = TaskStatus.RUNNING
         self.attempts += 1
         self.started_at = self.started_at or now
 
     def advance(self, progress: float, message: str) -> None:
-        """So many hundredths are done; progress never falls, and the message is this one. Raises `TaskEnded`."""
+        """So many hundredths are done; progress never falls, and the message is this one. Raises `TaskFinished`."""
         self.must_go_on()
         self.progress = max(self.progress, min(99, int(progress)))
         self.message = message
 
     def complete(self, result: Mapping[str, Any], message: str, now: datetime) -> None:
-        """It is done. Raises `TaskEnded`."""
+        """It is done. Raises `TaskFinished`."""
         self.must_go_on()
         self.status, self.progress, self.finished_at = TaskStatus.COMPLETED, 100, now
         self.result, self.message = result, message
 
     def fail(self, code: str, message: str, now: datetime) -> None:
-        """It will not be done. What it has brought about until now stays its result. Raises `TaskEnded`."""
+        """It will not be done. What it has brought about until now stays its result. Raises `TaskFinished`."""
         self.must_go_on()
         self.status, self.finished_at = TaskStatus.FAILED, now
         self.error, self.message = code, message
 
     def cancel(self, now: datetime) -> None:
         """Nobody wants it any more. Raises `TaskFinished`."""
-        if self.has_ended:
-            raise TaskFinished
+        self.must_go_on()
         self.status, self.finished_at = TaskStatus.CANCELLED, now
         self.message = "Cancelled"
