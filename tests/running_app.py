@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import functools
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import httpx2
 from fastapi import FastAPI
+from fastapi.dependencies import models
 
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
@@ -161,6 +163,14 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
     return Settings(_env_file=None, **values)
 
 
+def _forget_apps() -> None:
+    """FastAPI remembers what it found out about an endpoint, and with the endpoint the whole app that it belongs to:
+    thousands of apps would fill the memory, and looking for garbage in it would take longer than the tests."""
+    for remembered in vars(models).values():
+        if isinstance(remembered, functools._lru_cache_wrapper):
+            remembered.cache_clear()
+
+
 @asynccontextmanager
 async def run_app(
     settings: Settings,
@@ -174,6 +184,7 @@ async def run_app(
 
     Without a `mailbox`, its mail is looked for in its data directory.
     """
+    _forget_apps()
     app = create_app(settings, with_worker=with_worker)
     if prepare is not None:
         prepare(app.state.container)
