@@ -14,11 +14,11 @@ RULES = ("domain.", "application.")
 
 
 def kinds(of: type[Refusal]) -> list[type[Refusal]]:
-    """All that derive from it and can be raised: those that have a code."""
+    """All that derive from it and give a code: a kind of another one that keeps its code says the same as that."""
     for module in pkgutil.iter_modules(domain.__path__):
         importlib.import_module(f"domain.{module.name}")
     derived = [kind for direct in of.__subclasses__() for kind in (direct, *kinds(direct))]
-    return [kind for kind in derived if hasattr(kind, "code") and kind.__module__.startswith(RULES)]
+    return [kind for kind in derived if "code" in vars(kind) and kind.__module__.startswith(RULES)]
 
 
 NAMED = kinds(Refusal)
