@@ -69,6 +69,8 @@ class Follower:
                 self.catches_up = True
             self.listens.set()
             return
+        if message["event"] == "error" and message["code"] == "unavailable":
+            raise ConnectionError("the subscription could not be made now")
         if not message["event"].startswith("item."):
             self.wrong.append(f"was told {message}")
             return
