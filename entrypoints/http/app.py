@@ -1,8 +1,9 @@
 """The app: layers, routes and life of one HTTP server process."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from entrypoints.container import Container
@@ -29,7 +31,7 @@ from entrypoints.http import (
     websocket_routes,
 )
 from entrypoints.http.bodies import not_allowed
-from entrypoints.http.documentation import openapi_of, operation_id
+from entrypoints.http.documentation import openapi_of
 from entrypoints.http.errors import add_error_handlers
 from entrypoints.http.head import HeadAsGet
 from entrypoints.http.observation import Observation, Rescue
@@ -102,22 +104,33 @@ def app_of(container: Container, *, with_worker: bool) -> FastAPI:
         openapi_url=f"{settings.api_v1_str}/openapi.json",
         static_url="/docs/assets",
         redirect_slashes=False,
-        generate_unique_id_function=operation_id,
         lifespan=_lifespan(container, with_worker=with_worker),
         telemetry=_telemetry(container.tracing()),
     )
     app.state.container = container
     app.state.asyncapi = None  # made when it is first asked for
-    app.state.methods = _methods(*AT_ROOT, *IN_API)
-    for router in AT_ROOT:
-        app.include_router(router)
-    for router in IN_API:
-        app.include_router(router, prefix=settings.api_v1_str)
-    app.router.routes.extend(websocket_routes.ROUTES)
+    routes = [*_routes("", *AT_ROOT), *_routes(settings.api_v1_str, *IN_API)]
+    app.state.methods = _methods(routes)
+    app.router.routes.extend((*routes, *websocket_routes.ROUTES))
     app.openapi = openapi_of(app, settings.api_v1_str)  # type: ignore[method-assign]  # as FastAPI documents it
     add_error_handlers(app)
-    _add_layers(app, settings, container)
+    _add_layers(app, routes, container)
     return app
+
+
+def _routes(prefix: str, *routers: APIRouter) -> Iterator[APIRoute]:
+    """The routes of these routers, with the prefix, in one row.
+
+    FastAPI's `include_router` would analyse each of them a second time, and look for it twice at every request.
+    """
+    for router in routers:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            placed = copy(route)
+            placed.path = prefix + route.path
+            placed.path_regex, placed.path_format, placed.param_convertors = compile_path(placed.path)
+            placed.unique_id = route.name  # reads like a method's name in generated clients
+            yield placed
 
 
 def _telemetry(tracing: "Tracing | None") -> TelemetryConfig:
@@ -128,9 +141,10 @@ def _telemetry(tracing: "Tracing | None") -> TelemetryConfig:
     return config
 
 
-def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
+def _add_layers(app: FastAPI, routes: Sequence[APIRoute], container: Container) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(HeadAsGet, own=_with_own_head(settings.api_v1_str))
+    settings = container.settings()
+    app.add_middleware(HeadAsGet, own=[route.path for route in routes if route.methods == {"HEAD"}])
     app.add_middleware(Rescue)
     app.add_middleware(
         Cors,
@@ -140,27 +154,17 @@ def _add_layers(app: FastAPI, settings: Settings, container: Container) -> None:
         allow_headers=["*"],
         expose_headers=EXPOSED,
     )
-    app.add_middleware(Observation, container.metrics(), settings.api_v1_str, _collections(settings.api_v1_str))
+    app.add_middleware(Observation, container.metrics(), settings.api_v1_str, _collections(routes))
     if settings.trusted_proxies:
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
 
-def _routes(*routers: APIRouter) -> Iterator[APIRoute]:
-    for router in routers:
-        yield from (route for route in router.routes if isinstance(route, APIRoute))
-
-
-def _with_own_head(prefix: str) -> list[str]:
-    """The paths that have a HEAD of their own."""
-    return [prefix + route.path for route in _routes(*IN_API) if route.methods == {"HEAD"}]
-
-
-def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
+def _methods(routes: Sequence[APIRoute]) -> Mapping[str, set[str]]:
     """The methods that each path has."""
     methods: dict[str, set[str]] = defaultdict(set)
-    for route in _routes(*routers):
+    for route in routes:
         if route.endpoint is not not_allowed:
             methods[route.path] |= route.methods or set()
     for allowed in methods.values():
@@ -169,10 +173,9 @@ def _methods(*routers: APIRouter) -> Mapping[str, set[str]]:
     return methods
 
 
-def _collections(prefix: str) -> dict[str, str]:
+def _collections(routes: Sequence[APIRoute]) -> dict[str, str]:
     """Each collection's path without its slash, and with it."""
-    paths = {f"{prefix}{route.path}" for route in _routes(*IN_API) if route.path.endswith("/")}
-    return {path.removesuffix("/"): path for path in paths}
+    return {route.path.removesuffix("/"): route.path for route in routes if route.path.endswith("/")}
 
 
 def _lifespan(container: Container, *, with_worker: bool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

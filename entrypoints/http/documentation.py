@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from application.ports.storage import StorageFull
@@ -133,11 +132,6 @@ def described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
     if status in to_be_asked_again or IdempotencyInProgress.code in codes:
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
     return answer
-
-
-def operation_id(route: APIRoute) -> str:
-    """The name of the route's function: it reads like a method's name in generated clients."""
-    return route.name
 
 
 def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]:

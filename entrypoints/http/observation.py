@@ -88,8 +88,6 @@ class Observation:
     def _conclude(self, scope: Scope, path: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
-        if path.startswith(self._api) and route != "unmatched" and not route.startswith(self._api):
-            route = self._api[:-1] + route
         self._metrics.answered(method, route, status, seconds)
         log.info(
             "request",
