@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request, Response
 from application.idempotency import DoOnce
 from application.ports.persistence import Also
 from domain.idempotency import Attempt, IdempotencyInProgress, IdempotencyKeyReused
-from entrypoints.http.dependencies import CurrentActor, use
+from entrypoints.http.dependencies import CurrentActor
 from entrypoints.http.documentation import INVALID_KEY
 from entrypoints.http.errors import RequestError
 
@@ -29,7 +29,8 @@ class Idempotency:
     """How this request is to be done: once under its key, if it has one."""
 
     attempt: Attempt | None
-    do_once: DoOnce
+    do_once: Callable[[], DoOnce]
+    """Gives the use case; few requests have a key and need it."""
 
     async def __call__(
         self, create: Callable[[Also[T] | None], Awaitable[T]], answer: Callable[[T], Response]
@@ -37,7 +38,7 @@ class Idempotency:
         """The answer to what `create` makes now, or made under this key before."""
         if self.attempt is None:
             return answer(await create(None))
-        text, given_before = await self.do_once(self.attempt, create, lambda thing: _written(answer(thing)))
+        text, given_before = await self.do_once()(self.attempt, create, lambda thing: _written(answer(thing)))
         response = _read(text)
         if given_before:
             response.headers["Idempotency-Replayed"] = "true"
@@ -57,7 +58,6 @@ def _read(text: str) -> Response:
 async def _idempotency(
     request: Request,
     actor: CurrentActor,
-    do_once: Annotated[DoOnce, use("do_once")],
     key: Annotated[
         str | None,
         Header(
@@ -68,6 +68,7 @@ async def _idempotency(
     ] = None,
 ) -> Idempotency:
     """Raises 400 `invalid_idempotency_key`."""
+    do_once = request.app.state.container.do_once
     if key is None:
         return Idempotency(None, do_once)
     if not KEY.fullmatch(key) or len(request.headers.getlist("idempotency-key")) > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
@@ -15,7 +15,6 @@ from application.ports.security import Secrets
 from domain.ids import GREATEST_ID
 from domain.pages import Key, Page, PageRequest
 from domain.search import words
-from entrypoints.http.dependencies import use
 from entrypoints.http.fields import Text
 
 T = TypeVar("T")
@@ -94,7 +93,7 @@ def _moment_from_json(value: dict[str, Any]) -> datetime:
 
 
 async def _paging(
-    secrets: Annotated[Secrets, use("secrets")],
+    request: Request,
     skip: Annotated[int, Query(ge=0, le=GREATEST_ID, description="How many rows to pass over.")] = 0,
     limit: Annotated[int, Query(ge=1, le=100, description="How many rows to answer with.")] = 10,
     cursor: Annotated[
@@ -104,7 +103,7 @@ async def _paging(
         ),
     ] = None,
 ) -> Paging:
-    return Paging(limit, skip, cursor, secrets)
+    return Paging(limit, skip, cursor, request.app.state.container.secrets())
 
 
 PageParameters = Annotated[Paging, Depends(_paging)]
