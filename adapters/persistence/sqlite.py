@@ -1,7 +1,8 @@
 """SQLite through the standard library's driver, on threads: several that read, one that writes.
 
 WAL lets readers go on while somebody writes. Writers of this process take turns here, in the order they came, so that
-nobody fights for the lock; writers of other processes wait for it in SQLite's own busy handler.
+nobody fights for the lock; writers of other processes wait for it in SQLite's own busy handler. Changes of one
+statement take one turn together.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from adapters.persistence.database import WAIT, NotUnique
+from adapters.persistence.sqlite_changes import Changes
 from adapters.persistence.sqlite_threads import Threads
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
 from application.uninterrupted import to_the_end
@@ -137,6 +139,7 @@ class SqliteDatabase:
         self._path = path
         self.prepared = PreparedStatements(DIALECT)
         self._turn = asyncio.Lock()
+        self._changes = Changes(self._in_turn)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._readers, self.writer = self._threads()
 
@@ -159,20 +162,13 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        fetch = _begin_with(_fetch(self.prepared[statement], values))
+        with _translated():
+            return await self._changes.make(_fetch(self.prepared[statement], values))
 
-        def in_a_transaction(connection: sqlite3.Connection) -> Sequence[Row]:
-            try:
-                rows = fetch(connection)
-                _commit(connection)
-            finally:
-                _roll_back(connection)
-            return rows
-
+    async def _in_turn(self, function: Callable[[sqlite3.Connection], None]) -> None:
         await self._take_turn()
         try:
-            with _translated():
-                return await self.writer.run(in_a_transaction)
+            await self.writer.run(function)
         finally:
             self._turn.release()
 
