@@ -1,11 +1,8 @@
 """A throwaway Redis for one test: on a unix socket or a host of its own, without a file of data, gone afterwards."""
 
-import os
 import shutil
 import signal
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,8 +10,9 @@ from typing import Final, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.server_process import STARTING_SECONDS, ServerFailed, ServerProcess
+
 HOW_TO_GET: Final = "no Redis on this machine: `apt-get install redis-server`"
-STARTING_SECONDS: Final = 60
 PORT: Final = 6379
 
 
@@ -33,7 +31,7 @@ class RedisServer:
         self._within = within
         self._directory = Path(tempfile.mkdtemp(prefix="portico-redis-"))
         self._socket = self._directory / "redis.sock"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server = ServerProcess(self._directory / "log", self._answers)
 
     @property
     def url(self) -> str:
@@ -53,30 +51,21 @@ class RedisServer:
         self._socket.unlink(missing_ok=True)
         listening = f"--bind {self._address} --port {PORT} --protected-mode no" if self._address else "--port 0"
         options = f"{listening} --unixsocket {self._socket} --dir {self._directory} --appendonly no".split()
-        with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._within, program, *options, "--save", ""], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + STARTING_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RedisUnavailable(f"redis-server didn't start: {(self._directory / 'log').read_text()[-500:]}")
-            time.sleep(0.005)
+        try:
+            self._server.start([*self._within, program, *options, "--save", ""])
+        except ServerFailed as error:
+            raise RedisUnavailable(str(error)) from error
 
     def kill(self) -> None:
         """End it at once, as a crash would; return when it is gone. Does nothing if it isn't running."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(timeout=STARTING_SECONDS)
-            self._process = None
+        self._server.kill()
 
     def pause(self) -> None:
         """Let it hang: connections stay open and new ones are taken, but nothing is answered until `resume`."""
-        self._signal(signal.SIGSTOP)
+        self._server.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._server.signal(signal.SIGCONT)
 
     def empty(self) -> None:
         """Forget all that it holds."""
@@ -101,11 +90,6 @@ class RedisServer:
     ) -> None:
         self.kill()
         shutil.rmtree(self._directory)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is None:
-            raise RuntimeError("the server isn't running")
-        os.kill(self._process.pid, number)
 
     def _client(self) -> Redis:
         return Redis.from_url(self.url, socket_timeout=STARTING_SECONDS)

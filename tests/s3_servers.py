@@ -4,10 +4,8 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import Any, Final, Self
 import boto3
 
 from tests.ports import reserved_port
+from tests.server_process import ServerFailed, ServerProcess
 
 ACCESS_KEY_ID: Final = "portico-test-key"
 SECRET_ACCESS_KEY: Final = "portico-test-secret"
-STARTING_SECONDS: Final = 60
 
 
 class S3Unavailable(Exception):
@@ -44,7 +42,7 @@ class S3Server:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="portico-s3-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server = ServerProcess(self._folder / "log", self._answers)
         self._reserved = ExitStack()
         self.port = 0
 
@@ -83,21 +81,14 @@ class S3Server:
 
     def start(self) -> None:
         """Return when it answers."""
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + STARTING_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise S3Unavailable(f"the S3 server didn't start: {(self._folder / 'log').read_text()[-500:]}")
-            time.sleep(0.02)
+        try:
+            self._server.start(self.command())
+        except ServerFailed as error:
+            raise S3Unavailable(str(error)) from error
 
     def kill(self) -> None:
         """End it at once. Does nothing if it isn't running."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(timeout=STARTING_SECONDS)
-            self._process = None
+        self._server.kill()
 
     def __enter__(self) -> Self:
         self.port = self._reserved.enter_context(reserved_port())  # neither of them can be given a port of 0

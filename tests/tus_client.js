@@ -1,5 +1,5 @@
 // Uploads a file with tus-js-client: node tus_client.js ENDPOINT TOKEN FILE CHUNK_SIZE
-// Prints the id of the file that it became; what went wrong, and was tried again, goes to standard error.
+// Prints what each request was answered, and at the end the id of the file that it became.
 
 const fs = require('node:fs')
 const tus = require('tus-js-client')
@@ -15,12 +15,12 @@ const upload = new tus.Upload(fs.createReadStream(path), {
   headers: { Authorization: `Bearer ${token}` },
   metadata: { filename: 'größe.bin', filetype: 'application/x-thing' },
   onAfterResponse: (request, response) => {
-    console.error(request.getMethod(), response.getStatus())
+    console.log(request.getMethod(), response.getStatus())
     fileId = response.getHeader('Portico-File-Id') ?? fileId
   },
   onSuccess: () => console.log(fileId),
   onError: (error) => {
-    console.error(error.message)
+    console.log(error.message)
     process.exitCode = 1
   },
 })

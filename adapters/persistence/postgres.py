@@ -26,6 +26,7 @@ RECONNECT_PAUSE: Final = 1.0
 BURST: Final = 0.005
 """Seconds that news are waited with for more of them: every process is told of each, and would look each time."""
 DIALECT: Final[Dialect] = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+PREPARED: Final = PreparedStatements(DIALECT)
 
 OUTAGES: Final = (
     asyncpg.PostgresConnectionError,
@@ -72,9 +73,8 @@ async def _nothing(_: object) -> None:
 
 
 class PostgresTransaction:
-    def __init__(self, connection: Any, prepared: PreparedStatements) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._prepared = prepared
         self.ended = False
         self.last: list[tuple[Prepared, Sequence[Mapping[str, Any]]]] = []
         """What is to be run right before the commit."""
@@ -105,7 +105,7 @@ class PostgresTransaction:
     def _prepare(self, statement: Statement) -> Prepared:
         if self.ended:
             raise RuntimeError("the transaction has ended")
-        return self._prepared[statement]
+        return PREPARED[statement]
 
 
 class PostgresDatabase:
@@ -115,7 +115,6 @@ class PostgresDatabase:
         self._url = url
         self._pool: Any = None
         self._places = asyncio.Semaphore(POOL_SIZE)
-        self._prepared = PreparedStatements(DIALECT)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._listener: asyncio.Task[None] | None = None
         self._hears = True
@@ -145,7 +144,7 @@ class PostgresDatabase:
             self._pool.terminate()
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        prepared = self._prepared[statement]
+        prepared = PREPARED[statement]
         with _translated():
             connection = await self._acquire()
             try:
@@ -164,7 +163,7 @@ class PostgresDatabase:
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         with _translated():
             connection = await self._acquire()
-        transaction = PostgresTransaction(connection, self._prepared)
+        transaction = PostgresTransaction(connection)
         try:
             with _translated():
                 await connection.execute("BEGIN")

@@ -26,6 +26,7 @@ from domain.errors import Unavailable
 
 READERS: Final = 4
 DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
+PREPARED: Final = PreparedStatements(DIALECT)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -87,14 +88,14 @@ class SqliteTransaction:
         """What is to be run right before the commit."""
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        return await self._run(_fetch(self._database.prepared[statement], values))
+        return await self._run(_fetch(PREPARED[statement], values))
 
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         rows = await self.all(statement, **values)
         return rows[0] if rows else None
 
     async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
-        prepared = self._database.prepared[statement]
+        prepared = PREPARED[statement]
         bound = [prepared.bind(one) for one in values]
 
         def execute(connection: sqlite3.Connection) -> Sequence[Row]:
@@ -103,11 +104,11 @@ class SqliteTransaction:
         return await self._run(execute)
 
     def at_end(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
-        prepared = self._database.prepared[statement]
+        prepared = PREPARED[statement]
         self.last += [(prepared.sql, prepared.bind(one)) for one in values]
 
     async def run(self, statement: Statement, **values: Any) -> int:
-        prepared = self._database.prepared[statement]
+        prepared = PREPARED[statement]
         bound = prepared.bind(values)
         return await self._run(lambda connection: connection.execute(prepared.sql, bound).rowcount)
 
@@ -137,7 +138,6 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.prepared = PreparedStatements(DIALECT)
         self._turn = asyncio.Lock()
         self._changes = Changes(self._in_turn)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -155,7 +155,7 @@ class SqliteDatabase:
 
     async def all(self, statement: Statement, **values: Any) -> Sequence[Row]:
         with _translated():
-            return await self._readers.run(_fetch(self.prepared[statement], values))
+            return await self._readers.run(_fetch(PREPARED[statement], values))
 
     async def first(self, statement: Statement, **values: Any) -> Row | None:
         rows = await self.all(statement, **values)
@@ -163,7 +163,7 @@ class SqliteDatabase:
 
     async def change(self, statement: Statement, **values: Any) -> Sequence[Row]:
         with _translated():
-            return await self._changes.make(_fetch(self.prepared[statement], values))
+            return await self._changes.make(_fetch(PREPARED[statement], values))
 
     async def _in_turn(self, function: Callable[[sqlite3.Connection], None]) -> None:
         await self._take_turn()

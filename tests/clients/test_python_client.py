@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.clients.programs import run
 from tests.faults.processes import Process
+from tests.programs import run
 
 TOUR: Final = Path(__file__).parent / "python" / "tour.py"
 CONFIGURATION: Final = TOUR.with_name("openapi-python-client.yaml")

@@ -7,9 +7,9 @@ from typing import Final
 
 import pytest
 
-from tests.clients.programs import run
 from tests.faults.processes import Process
 from tests.npm import HOW_TO_GET, node_modules
+from tests.programs import run
 
 SOURCE: Final = Path(__file__).parent / "typescript"
 NODE: Final = shutil.which("node")

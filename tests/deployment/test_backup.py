@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from tests.clients.programs import run
 from tests.faults.processes import Process, register, serving, sign_in
 from tests.postgres_server import find_binaries
+from tests.programs import run
 from tests.running_app import Mailbox, bearer, eventually
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")

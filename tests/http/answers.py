@@ -26,8 +26,8 @@ def text_of(mail: EmailMessage) -> str:
 
 
 async def work_done(app: RunningApp) -> None:
-    """Return once all that was written down to be done in the background has been done."""
-    queue, schedules = app.container.job_queue(), app.container.schedules()
+    """Return once all that was written down for the background has been done, and what is scheduled rests."""
+    queue = app.container.job_queue()
     async with asyncio.timeout(DEADLINE):
-        while [job for job in await queue.list_jobs(state=None, limit=100) if job.kind not in schedules]:  # noqa: ASYNC110 - jobs
+        while (figures := await queue.figures()).depth or figures.running or figures.retrying:  # noqa: ASYNC110 - jobs
             await asyncio.sleep(0.02)

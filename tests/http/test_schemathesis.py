@@ -1,18 +1,15 @@
 """The whole OpenAPI document, attacked by schemathesis against a real server."""
 
-import asyncio
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.processes import command, serving
 from tests.partner_server import partner_server
+from tests.programs import run
 from tests.running_app import PASSWORD
 
 ROOT = Path(__file__).parents[2]
 SUPERUSER = "root@example.org"
-RUNNING_SECONDS = 500
 
 
 async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
@@ -27,8 +24,8 @@ async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_pat
         )
         assert created[0] == 0
         pair = (await client.post("/auth/login", json={"email": SUPERUSER, "password": PASSWORD})).json()
-        process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).with_name("st")),
+        output = await run(
+            Path(sys.executable).with_name("st"),
             *("--config-file", str(Path(__file__).with_name("schemathesis.toml"))),
             "run",
             f"http://127.0.0.1:{portico.port}/api/v1/openapi.json",
@@ -38,17 +35,8 @@ async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_pat
             *("--exclude-operation-id", "sign_out"),  # it would sign the rest of the run out
             # A token, an address or a password of the right shape may still be none that we take.
             *("--exclude-checks", "positive_data_acceptance"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            folder=tmp_path,
+            PYTHONPATH=str(ROOT),
         )
-        try:
-            async with asyncio.timeout(RUNNING_SECONDS):
-                output, _ = await process.communicate()
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
 
-    assert process.returncode == 0, output.decode()
-    assert b"generated" in output
+    assert "generated" in output

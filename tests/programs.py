@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-RUNNING_SECONDS: Final = 300
+RUNNING_SECONDS: Final = 500
 
 
 async def run(*command: str | Path, folder: Path, **variables: str) -> str:
