@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Integer, bindparam, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database
@@ -15,7 +15,7 @@ from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.postgres import PostgresDatabase
 from adapters.persistence.rows import BlobRow, ChangeRow, JobRow, KeptAnswerRow
 from adapters.persistence.sqlite import SqliteDatabase
-from adapters.persistence.statements import Statement
+from adapters.persistence.statements import Statement, moment_ago
 from adapters.persistence.work import SqlReads, begin
 from application.ports.jobs import JobQueue
 from application.ports.persistence import Begin, Reads, Work
@@ -31,9 +31,9 @@ PASS_TIME = Statement(
         due_at=col(JobRow.due_at) - bindparam("elapsed"), created_at=col(JobRow.created_at) - bindparam("elapsed")
     )
 )
-AGE_ANSWERS = Statement(update(KeptAnswerRow).values(created_at=bindparam("kept_at")))
+AGE_ANSWERS = Statement(update(KeptAnswerRow).values(created_at=moment_ago(bindparam("seconds", type_=Integer))))
 AGE_DOOMS = Statement(update(BlobRow).values(doomed_until=col(BlobRow.doomed_until) - bindparam("elapsed")))
-AGE_CHANGES = Statement(update(ChangeRow).values(created_at=bindparam("kept_at")))
+AGE_CHANGES = Statement(update(ChangeRow).values(created_at=moment_ago(bindparam("seconds", type_=Integer))))
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def store_on(database: Database, clock: SettableClock) -> Store:
             await transaction.run(PASS_TIME, elapsed=int(time.total_seconds() * 1000))
             await transaction.run(AGE_DOOMS, elapsed=int(time.total_seconds() * 1000))
             for age in (AGE_ANSWERS, AGE_CHANGES):
-                await transaction.run(age, kept_at=datetime.now(UTC) - time)
+                await transaction.run(age, seconds=int(time.total_seconds()))
 
     def transaction() -> AbstractAsyncContextManager[Work]:
         return begin(database, clock, show, lambda _: None)
