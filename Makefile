@@ -4,7 +4,8 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python3.14 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv/bin/uv)
-WORKERS ?= logical
+# Processes that test: more than two cores have work for, as half of them wait for a server, or for a fault to end.
+WORKERS ?= 4
 ROUNDS ?= 10
 ARGS ?=
 
@@ -21,7 +22,7 @@ serve: .venv/.serving  ## Run Portico, with what requirements.lock pins (HOST=â€
 	@exec .venv/bin/portico serve
 
 test: install  ## Run the whole test suite (ARGS=â€¦ goes to pytest)
-	.venv/bin/pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: install  ## Check the format, the style, the types and the import contracts
 	.venv/bin/ruff format --check .
