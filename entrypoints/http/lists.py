@@ -69,7 +69,7 @@ class Paging:
         )
 
     def _cursor(self, name: tuple[str, ...], key: Key) -> str:
-        text = json.dumps([name, key], default=_moment_as_json, separators=(",", ":"))
+        text = json.dumps([name, key], default=_moment_as_json, ensure_ascii=False, separators=(",", ":"))
         payload = urlsafe_b64encode(text.encode()).decode().rstrip("=")
         return self.secrets.derived("cursor", payload) + payload
 

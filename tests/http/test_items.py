@@ -228,6 +228,17 @@ async def test_every_sort_is_paged_by_cursor_without_total(app: RunningApp, sort
     assert walked == everything["items"]
 
 
+@pytest.mark.parametrize("character", ["\U0001f95b", "\x01", "\\", "x"])
+async def test_the_longest_titles_are_paged_by_cursor_too(app: RunningApp, character: str) -> None:
+    _, ada = await app.user()
+    ids = [(await create(app, ada, character * 255))["id"] for _ in range(2)]
+    query: dict[str, Any] = {"sort": "title", "limit": 1}
+    first = (await app.http.get("/items/", params=query, headers=ada)).json()
+    query["cursor"] = first["next_cursor"]
+    second = (await app.http.get("/items/", params=query, headers=ada)).json()
+    assert [item["id"] for page in (first, second) for item in page["items"]] == ids
+
+
 async def test_a_cursor_of_another_hand_list_or_sort_is_refused(app: RunningApp) -> None:
     _, root = await app.superuser()
     await app.user()
