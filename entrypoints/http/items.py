@@ -115,8 +115,9 @@ async def list_items(
     owner_id: Annotated[int | None, Query(ge=1, le=GREATEST_ID, description="Whose items. For superusers.")] = None,
 ) -> ListResponse[ItemResponse]:
     """One's own items; for superusers also another user's."""
-    page = await list_them(actor, paging.request("items", sort), sort=sort, q=q, owner_id=owner_id)
-    return paging.response(page, [ItemResponse.of(item) for item in page.items], "items", sort)
+    listed = ("items", f"{owner_id or actor.user.id}", sort)
+    page = await list_them(actor, paging.request(*listed), sort=sort, q=q, owner_id=owner_id)
+    return paging.response(page, [ItemResponse.of(item) for item in page.items], *listed)
 
 
 @router.get(

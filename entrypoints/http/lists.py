@@ -44,7 +44,7 @@ class ListResponse(BaseModel, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page is asked for. A cursor holds for the list that gave it, by its name and how it is sorted."""
+    """Which page is asked for. A cursor holds for the list that gave it, by its name, whose it is, and its order."""
 
     limit: int
     skip: int

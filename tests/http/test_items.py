@@ -239,6 +239,21 @@ async def test_the_longest_titles_are_paged_by_cursor_too(app: RunningApp, chara
     assert [item["id"] for page in (first, second) for item in page["items"]] == ids
 
 
+async def test_a_cursor_of_somebody_elses_list_is_refused(app: RunningApp) -> None:
+    user, ada = await app.user()
+    _, bob = await app.user()
+    _, root = await app.superuser()
+    for headers in (ada, ada, bob, root):
+        await create(app, headers)
+    cursor = (await app.http.get("/items/?limit=1", headers=ada)).json()["next_cursor"]
+    for headers in (bob, root):
+        refused = await app.http.get("/items/", params={"cursor": cursor}, headers=headers)
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["query.cursor"]
+    assert await titles(app, ada, cursor=cursor) == ["Buy milk"]
+    assert await titles(app, root, cursor=cursor, owner_id=user["id"]) == ["Buy milk"]
+
+
 async def test_a_cursor_of_another_hand_list_or_sort_is_refused(app: RunningApp) -> None:
     _, root = await app.superuser()
     await app.user()
