@@ -303,8 +303,12 @@ async def test_words_are_found_in_any_case_with_no_character_special(app: Runnin
 
 
 @pytest.mark.parametrize(
-    "query", ["q=" + "+".join("abcdefghijk"), "sort=size", "limit=0", "limit=101", "skip=-1", "owner_id=0", "q=%00"]
-)
+    "query",
+    [
+        "q=" + "+".join("abcdefghijk"), "q=%00", "sort=size", "limit=0", "limit=101", "skip=-1",
+        "owner_id=0", "owner_id=1.0", "owner_id=01", "owner_id=%2B1", "owner_id=+1", f"owner_id={2**63}",
+    ],
+)  # fmt: skip
 async def test_a_query_that_makes_no_sense_is_refused(app: RunningApp, query: str) -> None:
     _, ada = await app.user()
     assert (await app.http.get(f"/items/?{query}", headers=ada)).status_code == 422
