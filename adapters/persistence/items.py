@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Select, asc, bindparam, delete, desc, func, insert, select, union_all, update
+from sqlalchemy import Select, Text, asc, bindparam, delete, desc, func, insert, select, union_all, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
 from adapters.persistence.owned import delete_owned, insert_owned
 from adapters.persistence.pages import at_offset, page_at_offset
 from adapters.persistence.rows import ItemRow, UserRow
-from adapters.persistence.statements import Row, Statement, like_pattern
+from adapters.persistence.statements import Row, Statement, has_word
 from domain.items import Item, ItemId, ItemNotFound, ItemSort
 from domain.pages import Page, PageRequest
 from domain.search import folded
@@ -111,7 +111,7 @@ def page_statements(sort: ItemSort, words: int) -> tuple[Statement, Statement, S
     """The page at an offset, the page after a key, and the count, of a list sorted so, with so many words."""
     conditions = [
         col(ItemRow.owner_id) == bindparam("owner_id"),
-        *(col(ItemRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)),
+        *(has_word(col(ItemRow.search), bindparam(f"word{n}", type_=Text)) for n in range(words)),
     ]
     column, id_ = TABLE.c[sort.field], TABLE.c.id
     after, after_id = bindparam("after", type_=column.type), bindparam("after_id", type_=id_.type)
@@ -139,7 +139,7 @@ async def page_of_items(
     database: Database, owner_id: int, request: PageRequest, *, sort: ItemSort, words: Sequence[str]
 ) -> Page[Item]:
     """One row more than asked for tells whether there is a next page."""
-    values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
+    values: dict[str, Any] = {f"word{n}": word for n, word in enumerate(words)}
     first, after_key, count = page_statements(sort, len(words))
     total = None
     if request.after is None:

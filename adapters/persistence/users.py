@@ -5,13 +5,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Text, bindparam, delete, func, insert, or_, select, update
 from sqlmodel import col
 
 from adapters.persistence.database import Database, NotUnique, Transaction
 from adapters.persistence.pages import NewestFirst, newest_first, page_of
 from adapters.persistence.rows import UserRow
-from adapters.persistence.statements import Row, Statement, like_pattern
+from adapters.persistence.statements import Row, Statement, has_word
 from application.ports.clock import Clock
 from application.ports.persistence.users import MOST_ACTIVITIES
 from domain.pages import Page, PageRequest
@@ -147,7 +147,7 @@ class SqlUsers:
 def newest_users(words: int, by_activity: bool) -> NewestFirst:
     """The statements of a list with so many conditions."""
     conditions: list[ColumnElement[bool]] = [
-        col(UserRow.search).like(bindparam(f"word{n}"), escape="!") for n in range(words)
+        has_word(col(UserRow.search), bindparam(f"word{n}", type_=Text)) for n in range(words)
     ]
     if by_activity:
         conditions.append(col(UserRow.is_active) == bindparam("is_active"))
@@ -159,7 +159,7 @@ async def page_of_users(
     database: Database, request: PageRequest, *, words: Sequence[str], is_active: bool | None
 ) -> Page[User]:
     """Newest first."""
-    values: dict[str, Any] = {f"word{n}": like_pattern(word) for n, word in enumerate(words)}
+    values: dict[str, Any] = {f"word{n}": word for n, word in enumerate(words)}
     if is_active is not None:
         values["is_active"] = is_active
     return await page_of(database, newest_users(len(words), is_active is not None), user_of, request, **values)

@@ -137,11 +137,12 @@ def parse_id(value: Any) -> int:
     return id_
 
 
-IdInPath = Annotated[
-    int,
-    BeforeValidator(parse_id),
-    Path(examples=[1], json_schema_extra={"type": "integer", "minimum": 1, "maximum": GREATEST_ID, "format": "int64"}),
-]
+_ID_SCHEMA: Final[dict[str, Any]] = {"type": "integer", "minimum": 1, "maximum": GREATEST_ID, "format": "int64"}
+
+IdInPath = Annotated[int, BeforeValidator(parse_id), Path(examples=[1], json_schema_extra=_ID_SCHEMA)]
 """The id of a user, item or file in a path."""
+
+IdInQuery = Annotated[int, BeforeValidator(parse_id), WithJsonSchema(_ID_SCHEMA)]
+"""The same in a query."""
 
 MailedTokenField = Annotated[Text, Field(min_length=1, max_length=512, examples=["mFz0…"])]

@@ -129,8 +129,9 @@ async def list_files(
     actor: CurrentActor, api: Api, paging: PageParameters, list_them: Annotated[ListFiles, use("list_files")]
 ) -> ListResponse[FileResponse]:
     """One's own files, newest first."""
-    page = await list_them(actor, paging.request("files"))
-    return paging.response(page, [FileResponse.of(file, api) for file in page.items], "files")
+    listed = ("files", f"{actor.user.id}")
+    page = await list_them(actor, paging.request(*listed))
+    return paging.response(page, [FileResponse.of(file, api) for file in page.items], *listed)
 
 
 @router.head("/download/{filename}", include_in_schema=False)

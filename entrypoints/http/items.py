@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from application.items import CreateItem, DeleteItem, EditItem, GetItem, ListItems
-from domain.ids import GREATEST_ID
 from domain.items import (
     LONGEST_DESCRIPTION,
     LONGEST_TITLE,
@@ -23,7 +22,7 @@ from domain.users import NotEnoughPrivileges
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
-from entrypoints.http.fields import IdInPath, RequestModel, Text
+from entrypoints.http.fields import IdInPath, IdInQuery, RequestModel, Text
 from entrypoints.http.idempotency import IDEMPOTENT, Once
 from entrypoints.http.lists import ListResponse, PageParameters, SearchWords
 from entrypoints.http.preconditions import IfMatch, IfNoneMatch, entity_tag
@@ -112,11 +111,12 @@ async def list_items(
         SearchWords | None, Query(max_length=200, description="Words, each of which title or description contains.")
     ] = None,
     sort: Annotated[ItemSort, Query(description="`-` is falling.")] = ItemSort.NEWEST,
-    owner_id: Annotated[int | None, Query(ge=1, le=GREATEST_ID, description="Whose items. For superusers.")] = None,
+    owner_id: Annotated[IdInQuery | None, Query(description="Whose items. For superusers.")] = None,
 ) -> ListResponse[ItemResponse]:
     """One's own items; for superusers also another user's."""
-    page = await list_them(actor, paging.request("items", sort), sort=sort, q=q, owner_id=owner_id)
-    return paging.response(page, [ItemResponse.of(item) for item in page.items], "items", sort)
+    listed = ("items", f"{owner_id or actor.user.id}", sort)
+    page = await list_them(actor, paging.request(*listed), sort=sort, q=q, owner_id=owner_id)
+    return paging.response(page, [ItemResponse.of(item) for item in page.items], *listed)
 
 
 @router.get(

@@ -44,7 +44,7 @@ class ListResponse(BaseModel, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page is asked for. A cursor holds for the list that gave it, by its name and how it is sorted."""
+    """Which page is asked for. A cursor holds for the list that gave it, by its name, whose it is, and its order."""
 
     limit: int
     skip: int
@@ -69,7 +69,7 @@ class Paging:
         )
 
     def _cursor(self, name: tuple[str, ...], key: Key) -> str:
-        text = json.dumps([name, key], default=_moment_as_json, separators=(",", ":"))
+        text = json.dumps([name, key], default=_moment_as_json, ensure_ascii=False, separators=(",", ":"))
         payload = urlsafe_b64encode(text.encode()).decode().rstrip("=")
         return self.secrets.derived("cursor", payload) + payload
 

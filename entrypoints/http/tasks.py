@@ -117,8 +117,9 @@ async def list_tasks(
     actor: CurrentActor, paging: PageParameters, list_them: Annotated[ListTasks, use("list_tasks")]
 ) -> ListResponse[TaskResponse]:
     """One's own tasks, newest first."""
-    page = await list_them(actor, paging.request("tasks"))
-    return paging.response(page, [TaskResponse.of(task) for task in page.items], "tasks")
+    listed = ("tasks", f"{actor.user.id}")
+    page = await list_them(actor, paging.request(*listed))
+    return paging.response(page, [TaskResponse.of(task) for task in page.items], *listed)
 
 
 @router.get("/{task_id}", responses=errors(*SIGNED_IN, TaskNotFound, validated=True))

@@ -31,6 +31,7 @@ PAGES: Final = (
         "tasks, after a key": (tasks.NEWEST.after_key, "number"),
     }
 )
+"""Users at an offset are missing: the list is of all there are, for superusers, and its total counts all of them."""
 CHANGES: Final = {
     "changes in a channel": (IN_CHANNEL, ""),
     "the last change": (LAST, ""),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
+from tests.http.uploading import upload
 from tests.running_app import DEADLINE, RunningApp, eventually
 
 IN_PROGRESS: Final = (409, "idempotency_in_progress")
@@ -104,6 +105,20 @@ async def test_a_key_with_another_body_is_refused(app: RunningApp) -> None:
     reused = await post(app, ada, "k", {"title": "Bread"})
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
     assert await total(app, ada) == 1
+
+
+async def test_a_key_with_another_path_is_refused(app: RunningApp) -> None:
+    _, ada = await app.user()
+    first, other = [
+        await app.http.post(
+            f"/files/{(await upload(app, ada, content))['id']}/link",
+            json={"expires_in": 60},
+            headers={**ada, "Idempotency-Key": "k"},
+        )
+        for content in (b"tea", b"milk")
+    ]
+    assert first.status_code == 200
+    assert outcome(other) == (422, "idempotency_key_reused")
 
 
 async def test_a_failure_leaves_the_key_free(app: RunningApp) -> None:

@@ -228,6 +228,32 @@ async def test_every_sort_is_paged_by_cursor_without_total(app: RunningApp, sort
     assert walked == everything["items"]
 
 
+@pytest.mark.parametrize("character", ["\U0001f95b", "\x01", "\\", "x"])
+async def test_the_longest_titles_are_paged_by_cursor_too(app: RunningApp, character: str) -> None:
+    _, ada = await app.user()
+    ids = [(await create(app, ada, character * 255))["id"] for _ in range(2)]
+    query: dict[str, Any] = {"sort": "title", "limit": 1}
+    first = (await app.http.get("/items/", params=query, headers=ada)).json()
+    query["cursor"] = first["next_cursor"]
+    second = (await app.http.get("/items/", params=query, headers=ada)).json()
+    assert [item["id"] for page in (first, second) for item in page["items"]] == ids
+
+
+async def test_a_cursor_of_somebody_elses_list_is_refused(app: RunningApp) -> None:
+    user, ada = await app.user()
+    _, bob = await app.user()
+    _, root = await app.superuser()
+    for headers in (ada, ada, bob, root):
+        await create(app, headers)
+    cursor = (await app.http.get("/items/?limit=1", headers=ada)).json()["next_cursor"]
+    for headers in (bob, root):
+        refused = await app.http.get("/items/", params={"cursor": cursor}, headers=headers)
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["query.cursor"]
+    assert await titles(app, ada, cursor=cursor) == ["Buy milk"]
+    assert await titles(app, root, cursor=cursor, owner_id=user["id"]) == ["Buy milk"]
+
+
 async def test_a_cursor_of_another_hand_list_or_sort_is_refused(app: RunningApp) -> None:
     _, root = await app.superuser()
     await app.user()
@@ -277,8 +303,12 @@ async def test_words_are_found_in_any_case_with_no_character_special(app: Runnin
 
 
 @pytest.mark.parametrize(
-    "query", ["q=" + "+".join("abcdefghijk"), "sort=size", "limit=0", "limit=101", "skip=-1", "owner_id=0", "q=%00"]
-)
+    "query",
+    [
+        "q=" + "+".join("abcdefghijk"), "q=%00", "sort=size", "limit=0", "limit=101", "skip=-1",
+        "owner_id=0", "owner_id=1.0", "owner_id=01", "owner_id=%2B1", "owner_id=+1", f"owner_id={2**63}",
+    ],
+)  # fmt: skip
 async def test_a_query_that_makes_no_sense_is_refused(app: RunningApp, query: str) -> None:
     _, ada = await app.user()
     assert (await app.http.get(f"/items/?{query}", headers=ada)).status_code == 422

@@ -189,7 +189,7 @@ async def test_a_refused_start_leaves_its_key_free(app: RunningApp) -> None:
 
 
 async def test_tasks_are_listed_newest_first_by_offset_and_by_key(app: RunningApp) -> None:
-    _, ada = await app.user()
+    (_, ada), (_, bob) = await app.user(), await app.user()
     tasks = [await start(app, ada) for _ in range(5)]
     first = (await app.http.get("/tasks/", params={"limit": 2}, headers=ada)).json()
     assert [task["task_id"] for task in first["items"]] == [tasks[4], tasks[3]]
@@ -201,6 +201,8 @@ async def test_tasks_are_listed_newest_first_by_offset_and_by_key(app: RunningAp
         assert page["total"] is None
         cursor = page["next_cursor"]
     assert rest == [tasks[2], tasks[1], tasks[0]]
+    foreign = await app.http.get("/tasks/", params={"cursor": first["next_cursor"]}, headers=bob)
+    assert outcome(foreign) == (422, "validation_error")
 
 
 async def test_a_file_with_another_header_fails_with_what_to_do(app: RunningApp) -> None:
