@@ -1,5 +1,6 @@
 """Importing items from a CSV file of any size."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -18,6 +19,8 @@ from domain.tasks import TaskImpossible
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 """How much of the file becomes items in one transaction, at most."""
+AT_A_TIME: Final = 32 * 1024
+"""Bytes that are read as rows before others have their turn: a store's pieces may be large, and all of it blank."""
 
 
 @dataclass
@@ -124,8 +127,10 @@ class ImportItems:
 async def _rows(pieces: AsyncIterator[bytes], position: int, line: int) -> AsyncIterator[CsvRow]:
     reader = CsvReader(position, line)
     async for piece in pieces:
-        for row in reader.feed(piece):
-            yield row
+        for start in range(0, len(piece), AT_A_TIME):
+            for row in reader.feed(piece[start : start + AT_A_TIME]):
+                yield row
+            await asyncio.sleep(0)
     for row in reader.close():
         yield row
 

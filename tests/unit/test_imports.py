@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.files import DeleteFile
-from application.imports import BATCH_ROWS, ImportItems
+from application.imports import AT_A_TIME, BATCH_ROWS, ImportItems
 from application.task_runs import RunTask
 from application.uploads import Draft, KeepDrafts
 from domain.events import ItemCreated
@@ -117,6 +117,21 @@ async def test_a_file_with_another_header_is_refused_with_what_to_do(world: Worl
 async def test_a_file_with_a_header_alone_makes_nothing(world: World) -> None:
     _, task = await imported(world, "title,description")
     assert (task.status, result_of(task)["created"]) == (TaskStatus.COMPLETED, 0)
+
+
+async def test_others_have_their_turn_while_a_piece_makes_no_row(world: World) -> None:
+    ada = await an_actor(world)
+    task = await start(world, ada, await has_file(world, ada, HEADER + "\n" * (40 * AT_A_TIME)))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while not (await world.store.task(task.id)).has_ended:
+            turns += 1
+            await asyncio.sleep(0)
+
+    await asyncio.gather(world.do_jobs(), take_turns())
+    assert turns > 20
 
 
 async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -> None:
