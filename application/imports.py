@@ -162,7 +162,13 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 def _file_is_gone(run: Run) -> TaskImpossible:
-    so_far = f" {_created(run.task.result)} items were created before that." if run.task.result else ""
-    return TaskImpossible(
-        "file_not_found", f"The file was deleted.{so_far} Please upload it again and start a new import"
-    )
+    result = run.task.result
+    if result is None:
+        text = "The file was deleted. Please upload it again and start a new import"
+    else:
+        taken = result["created"] + result["created_by_other_tasks"] + result["rejected"]
+        text = (
+            f"The file was deleted, after {taken} of its rows were done. Please upload the rows after those and start "
+            "a new import: whatever is in another file is created again"
+        )
+    return TaskImpossible("file_not_found", text)

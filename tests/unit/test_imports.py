@@ -145,6 +145,24 @@ async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -
     assert "upload it again" in (failed.message or "")
 
 
+async def test_a_file_that_is_deleted_on_the_way_is_missed_with_how_far_it_was_imported(world: World) -> None:
+    ada = await an_actor(world)
+    file = await has_file(world, ada, HEADER + "Milk,\nbad\n" * (4 * BATCH_ROWS))
+    task = await start(world, ada, file)
+
+    async def delete_it_on_the_way() -> None:
+        while not await titles(world, ada):  # noqa: ASYNC110 - what is waited for is a commit
+            await asyncio.sleep(0)
+        await DeleteFile(world.store.begin)(ada, file.id)
+
+    await asyncio.gather(delete_it_on_the_way(), world.do_jobs())
+    failed = await world.store.task(task.id)
+    made = len(await titles(world, ada))
+    assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
+    assert 0 < made < 4 * BATCH_ROWS
+    assert (failed.message or "").startswith(f"The file was deleted, after {2 * made} of its rows were done. Please")
+
+
 async def test_an_import_started_twice_makes_each_item_once(world: World) -> None:
     ada = await an_actor(world)
     count = 3 * BATCH_ROWS + 7
