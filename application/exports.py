@@ -65,7 +65,9 @@ class ExportAccount:
         owner = run.task.owner_id
         user = await self.reads.user(owner)
         items = await self.reads.items(owner, PageRequest(limit=1), sort=ItemSort.OLDEST, words=())
-        expected = (items.total or 0) * BYTES_OF_ITEM + await self.reads.bytes_used_by(owner)
+        expected = (items.total or 0) * BYTES_OF_ITEM
+        async for file in self._files(owner):
+            expected += file.size
         done = _Done(run, expected)
         staged = await self.stage(owner, zipped(self._entries(user, done)), limit=sys.maxsize)
         draft = Draft(f"account-{self.clock.now():%Y-%m-%d}.zip", "application/zip", staged, is_export=True)
@@ -82,9 +84,13 @@ class ExportAccount:
         now = self.clock.now()
         yield Entry("profile.json", now, _whole(_json(profile(user)).encode()))
         yield Entry("items.json", now, self._items(user, done))
-        async for file in _all(lambda request: self.reads.files(user.id, request)):
+        async for file in self._files(user.id):
+            yield Entry(f"files/{file.id}-{file.filename}", file.created_at, self._content(file, done))
+
+    async def _files(self, owner_id: int) -> AsyncIterator[File]:
+        async for file in _all(lambda request: self.reads.files(owner_id, request)):
             if not file.is_export:  # each would hold all before it
-                yield Entry(f"files/{file.id}-{file.filename}", file.created_at, self._content(file, done))
+                yield file
 
     @asynccontextmanager
     async def _items(self, user: User, done: _Done) -> AsyncIterator[AsyncIterator[bytes]]:

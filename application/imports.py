@@ -1,5 +1,6 @@
 """Importing items from a CSV file of any size."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -18,6 +19,8 @@ from domain.tasks import TaskImpossible
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 """How much of the file becomes items in one transaction, at most."""
+AT_A_TIME: Final = 32 * 1024
+"""Bytes that are read as rows before others have their turn: a store's pieces may be large, and all of it blank."""
 
 
 @dataclass
@@ -124,8 +127,10 @@ class ImportItems:
 async def _rows(pieces: AsyncIterator[bytes], position: int, line: int) -> AsyncIterator[CsvRow]:
     reader = CsvReader(position, line)
     async for piece in pieces:
-        for row in reader.feed(piece):
-            yield row
+        for start in range(0, len(piece), AT_A_TIME):
+            for row in reader.feed(piece[start : start + AT_A_TIME]):
+                yield row
+            await asyncio.sleep(0)
     for row in reader.close():
         yield row
 
@@ -157,7 +162,13 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 def _file_is_gone(run: Run) -> TaskImpossible:
-    so_far = f" {_created(run.task.result)} items were created before that." if run.task.result else ""
-    return TaskImpossible(
-        "file_not_found", f"The file was deleted.{so_far} Please upload it again and start a new import"
-    )
+    result = run.task.result
+    if result is None:
+        text = "The file was deleted. Please upload it again and start a new import"
+    else:
+        taken = result["created"] + result["created_by_other_tasks"] + result["rejected"]
+        text = (
+            f"The file was deleted, after {taken} of its rows were done. Please upload the rows after those and start "
+            "a new import: whatever is in another file is created again"
+        )
+    return TaskImpossible("file_not_found", text)

@@ -1,7 +1,8 @@
 """CSV (RFC 4180) read in pieces of any size: each row with its line, and with the byte at which the next one begins.
 
 So whoever stops after a row can go on there later. Memory holds one row and one piece, whatever the file's size. A row
-that is wrong spoils no other: reading goes on with the line after it.
+that is wrong spoils no other: reading goes on with the line after it. No byte is looked at more than a few times,
+whatever the quotation marks are.
 """
 
 import csv
@@ -15,12 +16,16 @@ LONGEST_ROW: Final = 128 * 1024
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 # In UTF-8 no byte of these is part of another character. A quotation mark means something at a field's beginning only,
-# as the csv module has it.
-_FIELD: Final = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
+# as the csv module has it. Each pattern is about what stands on one line.
+_QUOTED: Final = rb'[^"\r\n]*+(?:""[^"\r\n]*+)*+"[^,\r\n]*+'
+_FIELD: Final = rb'(?:"' + _QUOTED + rb'|(?!")[^,\r\n]*+)'
 _FIELDS: Final = _FIELD + rb"(?:," + _FIELD + rb")*+"
 FIELDS: Final = re.compile(_FIELDS)
-ROW: Final = re.compile(rb"(" + _FIELDS + rb")(?:\r\n|\n|\r(?=[^\n]))")
-BREAK: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
+CLOSING: Final = re.compile(_QUOTED + rb"(?:," + _FIELD + rb")*+")
+"""A line that begins within quotation marks, and ends outside of them."""
+_BREAK: Final = rb"(?:\r\n|\n|\r(?=[^\n]))"
+BREAK: Final = re.compile(_BREAK)
+ROW: Final = re.compile(rb"(" + _FIELDS + rb")" + _BREAK)
 EACH_BREAK: Final = re.compile(rb"\r\n|\n|\r")
 
 
@@ -48,6 +53,11 @@ class CsvReader:
         self._line = line
         self._too_long: CsvRow | None = None
         """The row whose line is being passed over."""
+        self._open_until = 0
+        """Where a line begins: no row of several lines that begins before it has ended before it. For wherever a line
+        ends without ending its row, what goes on there is within quotation marks, whichever row it is."""
+        self._unbroken_until = 0
+        """No line break is between there and here."""
 
     def feed(self, piece: bytes) -> Iterator[CsvRow]:
         """The rows that end in this piece. Each has to be taken before the next piece is fed."""
@@ -66,12 +76,13 @@ class CsvReader:
             at = self._pass(len(BYTE_ORDER_MARK)) if data.startswith(BYTE_ORDER_MARK) else 0
         while at < len(data):
             window = at + LONGEST_ROW
-            row = None if self._too_long else ROW.match(data, at, window)
-            if row is not None:
-                at += self._pass(row.end() - at)
-                line, self._line = self._line, self._line + len(EACH_BREAK.findall(row[0]))
-                if row[1]:
-                    yield self._row(line, row[1])
+            found = None if self._too_long else self._row_at(data, at, window)
+            if found is not None:
+                content, end = found
+                line, self._line = self._line, self._line + len(EACH_BREAK.findall(data, at, end))
+                at += self._pass(end - at)
+                if content:
+                    yield self._row(line, content)
                 continue
             if self._too_long is None:
                 if not last and len(data) < window:
@@ -86,6 +97,21 @@ class CsvReader:
             fault, self._too_long = self._too_long, None
             yield CsvRow(fault.line, (), fault.fault, self._position, self._line)
         self._rest = data[at:]
+
+    def _row_at(self, data: bytes, at: int, window: int) -> tuple[bytes, int] | None:
+        """The row that begins there and where the next one does, if that is within the window."""
+        row = ROW.match(data, at, window)
+        if row is not None:
+            return row[1], row.end()
+        begins, searched = (at + max(0, until - self._position) for until in (self._open_until, self._unbroken_until))
+        while (line_break := BREAK.search(data, max(begins, searched), window)) is not None:
+            if begins > at and CLOSING.fullmatch(data, begins, line_break.start()):
+                return data[at : line_break.start()], line_break.end()
+            begins = line_break.end()
+            self._open_until = self._position + begins - at
+        # The last byte may be half of a line break.
+        self._unbroken_until = self._position + max(begins, min(window, len(data)) - 1) - at
+        return None
 
     def _pass(self, length: int) -> int:
         self._position += length
@@ -103,7 +129,8 @@ class CsvReader:
         return CsvRow(line, fields, fault, self._position, self._line)
 
     def _faulty(self, data: bytes, at: int, window: int) -> CsvRow:
+        is_broken = BREAK.search(data, at, window) is not None
         known = FIELDS.match(data, at, window)
-        is_long = known is not None and known.end() == min(window, len(data))
+        is_long = not is_broken and known is not None and known.end() == min(window, len(data))
         fault = f"The line is longer than {LONGEST_ROW} bytes" if is_long else "A quotation mark is never closed"
         return CsvRow(self._line, (), fault, 0, 0)

@@ -189,15 +189,13 @@ def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
     if arguments.id is None:
         raise WrongSettings([f"jobs {arguments.action}: needs the id of a job; portico jobs list shows them"])
-    if arguments.action == "show":
-        if text := _run(container, lambda: shown(arguments.id, queue, container.reads())):
-            print(text)
+    if arguments.id.isascii():  # every id is, and a database can't be asked for what is no UTF-8
+        if arguments.action == "show":
+            if text := _run(container, lambda: shown(arguments.id, queue, container.reads())):
+                print(text)
+                return 0
+        elif _run(container, lambda: (queue.revive if arguments.action == "retry" else queue.cancel)(arguments.id)):
             return 0
-        print("There is no job of that id.", file=sys.stderr)
-        return FAILED
-    act = queue.revive if arguments.action == "retry" else queue.cancel
-    if _run(container, lambda: act(arguments.id)):
-        return 0
     kind = "dead job" if arguments.action == "retry" else "job"
     print(f"There is no {kind} of that id.", file=sys.stderr)
     return FAILED

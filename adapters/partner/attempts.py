@@ -21,6 +21,10 @@ class Broken(Failed):
     """The partner doesn't work: it is away, silent or talks nonsense, or says so itself (a 5xx)."""
 
 
+class Hurried(Failed):
+    """There was no answer, but most of the time had gone before it was asked: that says nothing of the partner."""
+
+
 class Endless(Broken):
     """It sends more than anyone asked for, and would again."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.partner.attempts import Broken, Failed
+from adapters.partner.attempts import Broken, Failed, Hurried
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 
 THRESHOLD: Final = 10
@@ -35,8 +35,8 @@ class Breaker:
     def attempt(self) -> Iterator[None]:
         """One attempt, inside the block. Raises `ExternalServiceUnavailable` at once while it is open.
 
-        `Broken` is a failure; an answer of any other kind shows that the partner works. What was cancelled, or failed
-        by a mistake of ours, shows nothing.
+        `Broken` is a failure; an answer of any other kind shows that the partner works. What was cancelled, came too
+        late to be answered, or failed by a mistake of ours, shows nothing.
         """
         probes = self._failures >= THRESHOLD
         if probes:
@@ -48,6 +48,8 @@ class Breaker:
             yield
         except Broken:
             self._failed()
+            raise
+        except Hurried:
             raise
         except (Failed, ExternalApiError):
             self._works()

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.partner.attempts import Broken, Endless, Failed
+from adapters.partner.attempts import Broken, Endless, Failed, Hurried
 from adapters.partner.breaker import Breaker
 from application.correlation import request_id
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
@@ -106,6 +106,7 @@ class HttpPartner:
         from httpx2 import InvalidURL, RequestError, StreamError
 
         headers = {"X-Request-ID": current} if (current := request_id.get()) else {}
+        left = deadline - asyncio.get_running_loop().time()
         try:
             async with (
                 asyncio.timeout_at(deadline),
@@ -116,7 +117,9 @@ class HttpPartner:
                 return _parsed(await _body(response))
         except (TimeoutError, RequestError, StreamError, InvalidURL) as error:
             log.warning("the partner API gave no answer: %s", type(error).__name__)
-            raise Broken from error
+            # Whoever waited for a place as long as the partner takes has less than that left, however well it works.
+            is_late = isinstance(error, TimeoutError) and left < self._timeout / 2
+            raise (Hurried if is_late else Broken) from error
 
     async def _opened(self) -> "AsyncClient":
         """The client; what it needs is slow to load, so that is done in a thread, when it is first wanted."""

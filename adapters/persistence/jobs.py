@@ -67,15 +67,24 @@ ANY_DUE: Final = Statement(
 )
 
 
-def _to_claim(kinds: ColumnElement[bool], limit: str) -> Select[str]:
+def _to_claim(kinds: ColumnElement[bool], limit: str, *order: Any) -> Select[str]:
     """Looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit."""
-    due = select(col(JobRow.id)).where(_DUE, kinds).order_by(col(JobRow.due_at)).limit(bindparam(limit))
+    due = select(col(JobRow.id)).where(_DUE, kinds).order_by(*order).limit(bindparam(limit))
     return select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id)
 
 
+_LONGEST_DUE: Final = col(JobRow.due_at)
+_FORSAKEN_FIRST: Final = col(JobRow.owner).is_(None)
 CLAIM: Final = Statement(
     update(JobRow)
-    .where(col(JobRow.id).in_(union_all(_to_claim(not_(_LASTS), "limit"), _to_claim(_LASTS, "lasting"))))
+    .where(
+        col(JobRow.id).in_(
+            union_all(
+                _to_claim(not_(_LASTS), "limit", _LONGEST_DUE),
+                _to_claim(_LASTS, "lasting", _FORSAKEN_FIRST, _LONGEST_DUE),
+            )
+        )
+    )
     .values(owner=bindparam("new_owner"), attempt=col(JobRow.attempt) + 1, due_at=now_ms() + bindparam("lease"))
     .returning(
         col(JobRow.id),

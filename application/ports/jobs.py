@@ -97,7 +97,9 @@ class JobQueue(Protocol):
     async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         """Take jobs that are due, or whose worker let its lease run out. Nobody else gets them.
 
-        Up to `limit` of them, and of those that may last up to `lasting` (`limit`, if it isn't given).
+        Up to `limit` of them, and of those that may last up to `lasting` (`limit`, if it isn't given). Those that have
+        been due for longest come first; of those that may last, whatever a worker left before all that waits: behind
+        many that each take an hour it would stand still for days.
         """
 
     async def extend(self, job: Job, lease: timedelta) -> None:

@@ -322,6 +322,20 @@ async def test_silence_opens_it(server: PartnerServer, connect: Connect) -> None
     assert server.asked["/users/1"] == 0
 
 
+async def test_a_partner_that_is_slow_is_not_left_alone_for_what_had_to_wait_for_a_place(
+    server: PartnerServer, connect: Connect
+) -> None:
+    server.latency = 3
+    partner = connect(timeout=5, concurrency=THRESHOLD)
+
+    ended = await asyncio.gather(*(status_of(partner.user(number)) for number in range(2 * THRESHOLD)))
+    assert ended == [200] * THRESHOLD + [0] * THRESHOLD
+    assert sum(server.asked.values()) == 2 * THRESHOLD
+
+    server.latency = 0
+    assert await partner.user(2 * THRESHOLD) == f"/users/{2 * THRESHOLD}"
+
+
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 429])
 async def test_no_other_answer_ever_opens_it_nor_does_a_client_that_goes_away(
     server: PartnerServer, connect: Connect, status: int

@@ -98,6 +98,14 @@ class TestLeases:
 
         assert (taken.id, taken.attempt, taken.owner) == (lost.id, 2, "another")
 
+    async def test_what_may_last_and_was_left_by_its_worker_goes_before_all_that_waits(self, store: Store) -> None:
+        for _ in range(3):
+            await store.jobs.add(NewJob(RUN_TASK))
+        left = await claim_one(store, limit=1)
+        await store.let_pass(LEASE)
+
+        assert [(await claim_one(store, "another", limit=1)).id == left.id for _ in range(3)] == [True, False, False]
+
     @pytest.mark.parametrize("saying", SAYINGS)
     async def test_who_lost_the_lease_to_another_can_say_nothing_of_the_job(self, store: Store, saying: str) -> None:
         lost = await added_and_claimed(store)

@@ -90,7 +90,8 @@ class InMemoryJobs:
         self._must_be_available()
         self._added.clear()
         due = [row for row in self._due() if row.kind != RUN_TASK][:limit]
-        due += [row for row in self._due() if row.kind == RUN_TASK][: limit if lasting is None else lasting]
+        may_last = sorted((row for row in self._due() if row.kind == RUN_TASK), key=lambda row: row.owner is None)
+        due += may_last[: limit if lasting is None else lasting]
         for row in due:
             row.state, row.owner, row.attempt = "running", owner, row.attempt + 1
             row.due_at = self._now() + lease.total_seconds()

@@ -270,3 +270,9 @@ async def test_the_background_work_is_looked_after_from_the_command_line(databas
     assert (await command(data, "jobs", "list", **database))[1].splitlines() == [
         "ID  STATE  KIND  ATTEMPTS  AGE  ERROR"
     ]
+
+
+async def test_an_id_that_is_no_text_is_that_of_no_job(database: dict[str, str], data: Path) -> None:
+    for action, kind in (("show", "job"), ("cancel", "job"), ("retry", "dead job")):
+        answer = await command(data, "jobs", action, "\udcff", **database)
+        assert answer == (1, "", f"There is no {kind} of that id.\n")

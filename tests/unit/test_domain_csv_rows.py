@@ -2,9 +2,11 @@ import csv
 import io
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import csv_rows
 from domain.csv_rows import BYTE_ORDER_MARK, LONGEST_ROW, CsvReader, CsvRow
 
 ANYTHING = st.lists(
@@ -48,6 +50,17 @@ def test_reading_goes_on_after_any_row(parts: list[bytes]) -> None:
         assert read(data, position=row.end, line=row.end_line) == rows[number + 1 :]
 
 
+@given(ANYTHING, st.integers(1, 12))
+def test_reading_goes_on_after_a_row_that_is_too_long(parts: list[bytes], longest: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_rows, "LONGEST_ROW", longest)
+        data = b"".join(parts)
+        rows = read(data)
+        assert [row.line for row in rows] == sorted({row.line for row in rows})
+        for number, row in enumerate(rows):
+            assert read(data, [1] * len(data), position=row.end, line=row.end_line) == rows[number + 1 :]
+
+
 @given(ANYTHING)
 def test_a_line_is_counted_as_every_editor_counts_it(parts: list[bytes]) -> None:
     data = b"".join(parts)
@@ -80,6 +93,23 @@ def test_a_quotation_mark_that_is_never_closed_spoils_its_own_line_only() -> Non
         (2, [], "A quotation mark is never closed"),
         (3, ["c", "d"], None),
     ]
+
+
+def test_quotation_marks_that_are_never_closed_do_not_make_a_file_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for their ends from each line anew would take most of an hour: the suite's time would be over."""
+    monkeypatch.setattr(csv_rows, "LONGEST_ROW", 16 * 1024 * 1024)
+    lines = 200_000
+    rows = read(b'"x","\n' * lines + b"a,b\n")
+    assert {row.fault for row in rows[:-1]} == {"A quotation mark is never closed"}
+    assert (len(rows), list(rows[-1].fields), rows[-1].line) == (lines + 1, ["a", "b"], lines + 1)
+
+
+def test_rows_of_several_lines_are_told_from_those_that_are_too_long() -> None:
+    several = b'"' + b"x\n" * (LONGEST_ROW // 2 - 2)
+    (row,) = read(several + b'",\n')
+    assert (len(row.fields[0]), row.fault, row.end_line) == (LONGEST_ROW - 4, None, LONGEST_ROW // 2)
+    rows = read(several + b'x\n",\n')
+    assert [rows[0].fault, rows[1].fault, rows[1].line] == ["A quotation mark is never closed", None, 2]
 
 
 def test_a_line_that_is_too_long_is_passed_over_in_constant_memory() -> None:

@@ -2,14 +2,15 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from application.exports import ExportAccount
 from application.files import DeleteFile
 from application.items import CreateItem
-from application.task_runs import RunTask
+from application.task_runs import TELL_EVERY, RunTask
 from application.uploads import Draft, KeepDrafts, StageUpload
+from domain.events import TaskUpdated
 from domain.files import File
 from domain.pages import PageRequest
 from domain.tasks import KEPT, Task, TaskKind, TaskStatus
@@ -23,13 +24,13 @@ async def an_actor(world: World) -> Actor:
     return Actor(await world.has(full_name="Ada"), "a session")
 
 
-async def has_file(world: World, actor: Actor, name: str, content: bytes) -> File:
+async def has_file(world: World, actor: Actor, name: str, content: bytes, *, is_export: bool = False) -> File:
     async def whole() -> AsyncIterator[bytes]:
         yield content
 
     staged = await world.blob_store.stage(whole())
     (file,) = await KeepDrafts(world.keep_staged, world.clock, quota=2**40)(
-        actor.user.id, [Draft(name, "text/plain", staged)]
+        actor.user.id, [Draft(name, "text/plain", staged, is_export=is_export)]
     )
     return file
 
@@ -88,6 +89,29 @@ async def test_an_export_holds_no_earlier_one(world: World) -> None:
     await export(world, ada)
     archive = await packed(world, await export(world, ada))
     assert archive.namelist() == ["profile.json", "items.json"]
+
+
+async def test_progress_is_of_what_is_packed_and_earlier_exports_are_not(world: World) -> None:
+    class Clock:
+        """Each look at it takes longer than telling the progress has to wait."""
+
+        def now(self) -> datetime:
+            world.clock.advance(2 * TELL_EVERY)
+            return world.clock.now()
+
+    ada = await an_actor(world)
+    await has_file(world, ada, "a.txt", bytes(300_000))
+    await has_file(world, ada, "account.zip", bytes(3_000_000), is_export=True)
+    stage = StageUpload(world.store, world.blob_store, 2**40)
+    keep = KeepDrafts(world.keep_staged, world.clock, quota=2**40)
+    handler = ExportAccount(world.store, world.blob_store, stage, keep, Clock())
+    await world.start_task(ada, TaskKind.EXPORT_ACCOUNT, {})
+    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
+    await RunTask(world.store.begin, world.store, Clock(), {TaskKind.EXPORT_ACCOUNT: handler})(job)
+
+    told = [event.task.progress for event in world.store.announced if isinstance(event, TaskUpdated)]
+    assert told == sorted(told)
+    assert set(told) >= {0, 21, 43, 65, 87, 99, 100}
 
 
 async def test_an_export_holds_no_earlier_one_whose_task_is_forgotten(world: World) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.files import DeleteFile
-from application.imports import BATCH_ROWS, ImportItems
+from application.imports import AT_A_TIME, BATCH_ROWS, ImportItems
 from application.task_runs import RunTask
 from application.uploads import Draft, KeepDrafts
 from domain.events import ItemCreated
@@ -119,6 +119,21 @@ async def test_a_file_with_a_header_alone_makes_nothing(world: World) -> None:
     assert (task.status, result_of(task)["created"]) == (TaskStatus.COMPLETED, 0)
 
 
+async def test_others_have_their_turn_while_a_piece_makes_no_row(world: World) -> None:
+    ada = await an_actor(world)
+    task = await start(world, ada, await has_file(world, ada, HEADER + "\n" * (40 * AT_A_TIME)))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while not (await world.store.task(task.id)).has_ended:
+            turns += 1
+            await asyncio.sleep(0)
+
+    await asyncio.gather(world.do_jobs(), take_turns())
+    assert turns > 20
+
+
 async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -> None:
     ada = await an_actor(world)
     file = await has_file(world, ada, HEADER + "Milk,\n")
@@ -128,6 +143,24 @@ async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -
     failed = await world.store.task(task.id)
     assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
     assert "upload it again" in (failed.message or "")
+
+
+async def test_a_file_that_is_deleted_on_the_way_is_missed_with_how_far_it_was_imported(world: World) -> None:
+    ada = await an_actor(world)
+    file = await has_file(world, ada, HEADER + "Milk,\nbad\n" * (4 * BATCH_ROWS))
+    task = await start(world, ada, file)
+
+    async def delete_it_on_the_way() -> None:
+        while not await titles(world, ada):  # noqa: ASYNC110 - what is waited for is a commit
+            await asyncio.sleep(0)
+        await DeleteFile(world.store.begin)(ada, file.id)
+
+    await asyncio.gather(delete_it_on_the_way(), world.do_jobs())
+    failed = await world.store.task(task.id)
+    made = len(await titles(world, ada))
+    assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
+    assert 0 < made < 4 * BATCH_ROWS
+    assert (failed.message or "").startswith(f"The file was deleted, after {2 * made} of its rows were done. Please")
 
 
 async def test_an_import_started_twice_makes_each_item_once(world: World) -> None:
