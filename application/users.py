@@ -197,7 +197,7 @@ class DeleteOwnAccount:
 
 @dataclass(frozen=True)
 class PingUser:
-    """Note that a user is there; `last_active` follows in the background.
+    """Note that a user is there; `last_active` follows in the background, and once a minute at most.
 
     Raises `NotEnoughPrivileges` or, to a superuser, `UserNotFound`.
     """
@@ -208,10 +208,11 @@ class PingUser:
 
     async def __call__(self, actor: Actor, user_id: int) -> None:
         actor.must_be_self_or_superuser(user_id)
-        if user_id != actor.user.id:
-            await self.reads.user(user_id)
-        async with self.begin() as work:
-            work.announce(UserPinged(user_id, at=self.clock.now().isoformat()))
+        user = actor.user if user_id == actor.user.id else await self.reads.user(user_id)
+        now = self.clock.now()
+        if not user.was_active_lately(now):
+            async with self.begin() as work:
+                work.announce(UserPinged(user_id, at=now.isoformat()))
 
 
 @dataclass(frozen=True)

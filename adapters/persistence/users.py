@@ -43,16 +43,17 @@ SAVE: Final = Statement(
     .values({name: bindparam(name) for name in (*WRITTEN, "search") if name not in ("created_at", "last_active")})
 )
 DELETE: Final = Statement(delete(UserRow).where(col(UserRow.id) == bindparam("user_id")))
+_NOT_LATELY: Final = or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) <= bindparam("before"))
 RECORD_ACTIVITY: Final = Statement(
     update(UserRow)
     .where(col(UserRow.id) == bindparam("user_id"))
-    .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) < bindparam("at")))
+    .where(_NOT_LATELY)
     .values(last_active=bindparam("at"))
 )
 _ACTIVE: Final = (  # the places of those who are fewer hold 0, who is nobody
     select(col(UserRow.id))
     .where(col(UserRow.id).in_([bindparam(f"id{n}", 0) for n in range(MOST_ACTIVITIES)]))
-    .where(or_(col(UserRow.last_active).is_(None), col(UserRow.last_active) <= bindparam("before")))
+    .where(_NOT_LATELY)
     .with_for_update(skip_locked=True)
     .cte("active")
 )
@@ -136,7 +137,7 @@ class SqlUsers:
         return {row[0] for row in await self._transaction.all(LOCK_SUPERUSERS)}
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
-        await self._transaction.run(RECORD_ACTIVITY, user_id=user_id, at=at)
+        await self._transaction.run(RECORD_ACTIVITY, user_id=user_id, before=at - ACTIVITY_GRAIN, at=at)
 
     async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
         ids = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}

@@ -210,7 +210,7 @@ class TestConnections:
 
         async def change(letter: int) -> None:
             async with store.begin() as work:
-                await work.users.record_activity(user.id, user.created_at + timedelta(seconds=letter))
+                await work.users.record_activity(user.id, user.created_at + timedelta(minutes=letter))
 
         await asyncio.gather(
             *(name_of(store, user) for _ in range(10 * POOL_SIZE)), *(change(n) for n in range(5 * POOL_SIZE))

@@ -190,15 +190,17 @@ async def test_a_user_that_was_got_is_changed_by_nobody_else_meanwhile(store: St
     assert sorted((await store.reads.user(stored.id)).full_name or "") == list("abcdefghij")
 
 
-async def test_activity_moves_forward_and_never_back(store: Store) -> None:
+async def test_activity_moves_forward_once_a_minute_and_never_back(store: Store) -> None:
     stored = await store.has()
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    seen = []
 
-    for at in (noon, noon - timedelta(hours=1), noon + timedelta(microseconds=1), noon):
+    for after in (timedelta(), timedelta(hours=-1), timedelta(seconds=59), timedelta(seconds=60), timedelta()):
         async with store.begin() as work:
-            await work.users.record_activity(stored.id, at)
+            await work.users.record_activity(stored.id, noon + after)
+        seen.append((await store.reads.user(stored.id)).last_active)
 
-    assert (await store.reads.user(stored.id)).last_active == noon + timedelta(microseconds=1)
+    assert seen == [noon] * 3 + [noon + timedelta(minutes=1)] * 2
 
 
 async def test_activity_of_a_user_who_is_gone_is_no_error(store: Store) -> None:

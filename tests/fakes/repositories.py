@@ -120,14 +120,12 @@ class InMemoryUsers:
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
         user = self.tables().users.get(user_id)
-        if user is not None and (user.last_active is None or user.last_active < at):
+        if user is not None and not user.was_active_lately(at):
             user.last_active = at
 
     async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
         for user_id in user_ids:
-            user = self.tables().users.get(user_id)
-            if user is not None and not user.was_active_lately(at):
-                await self.record_activity(user_id, at)
+            await self.record_activity(user_id, at)
 
     def _must_be_free(self, email: Email, *, but: int | None) -> None:
         if any(user.email == email and user.id != but for user in self.tables().users.values()):

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fakes import SettableClock
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer, run_app, settings_for
@@ -207,20 +209,24 @@ async def test_deleting_oneself_wants_the_password_and_ends_everything(app: Runn
     assert (await app.register(ADA))["id"] > user["id"]
 
 
-async def test_a_ping_moves_last_active_in_the_background(app: RunningApp) -> None:
+async def test_a_ping_moves_last_active_in_the_background_once_a_minute(
+    app_with_clock: RunningApp, clock: SettableClock
+) -> None:
+    app = app_with_clock
     user, ada = await app.user(ADA)
     _, root = await app.superuser()
     path = f"/users/{user['id']}/ping"
 
-    seen: list[str] = []
-    for who in (ada, root):
+    moments: list[datetime] = []
+    for who, later in ((ada, 1), (root, 59), (root, 1)):
+        clock.advance(timedelta(seconds=later))
+        moments.append(clock.now())
         response = await app.http.post(path, headers=who)
         assert (response.status_code, response.json()) == (200, {"success": True, "message": "Ping recorded"})
         await work_done(app)
-        seen.append((await app.http.get("/users/me", headers=ada)).json()["last_active"])
-
-    assert user["created_at"] < seen[0] < seen[1]
-    assert seen[1].endswith("Z")
+        seen = (await app.http.get("/users/me", headers=ada)).json()["last_active"]
+        assert seen.endswith("Z")
+        assert datetime.fromisoformat(seen) == (moments[0] if len(moments) < 3 else moments[2])
     missing = await app.http.post("/users/999999/ping", headers=root)
     assert outcome(missing) == (404, "user_not_found")
 

@@ -272,6 +272,14 @@ class TestPinging:
         await world.do_jobs()
         assert (await world.store.user(ada.id)).last_active == pinged_at
 
+    async def test_is_written_once_a_minute(self, world: World) -> None:
+        ada = await world.has(last_active=world.clock.now())
+        ping = PingUser(world.store.begin, world.store, world.clock)
+        for later in (59, 1):
+            world.clock.advance(timedelta(seconds=later))
+            await ping(Actor(await world.store.user(ada.id), "s"), ada.id)
+        assert world.store.announced == [UserPinged(ada.id, at=world.clock.now().isoformat())]
+
     async def test_a_late_ping_never_puts_it_back(self, world: World) -> None:
         now = world.clock.now()
         ada = await world.has(last_active=now)

@@ -31,7 +31,8 @@ class Users(Protocol):
         """The ids of all active superusers; none of them can be changed by anyone else until this transaction ends."""
 
     async def record_activity(self, user_id: int, at: datetime) -> None:
-        """Move `last_active` forward to `at`. Never back, and no error if the user is gone."""
+        """Move `last_active` forward to `at`, unless the user was active lately. Never back, and no error if the user
+        is gone."""
 
     async def record_activities(self, user_ids: Sequence[UserId], at: datetime) -> None:
         """Move `last_active` of up to `MOST_ACTIVITIES` users forward to `at`, but for those who were active lately.
