@@ -102,7 +102,9 @@ async def test_a_connection_has_a_bounded_number_of_channels(world: World) -> No
         await conversation.subscribe("room:one-more", None)
 
 
-@pytest.mark.parametrize("channel", ["", "room", "room:", "room: ", "room:\n", "room:" + "x" * 101, "users", "Items"])
+@pytest.mark.parametrize(
+    "channel", ["", "room", "room:", "room: ", "room:a\n", "room:\u2028a", "room:" + "x" * 101, "users", "Items"]
+)
 async def test_a_channel_that_is_none_can_not_be_used(world: World, channel: str) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -113,6 +115,15 @@ async def test_a_channel_that_is_none_can_not_be_used(world: World, channel: str
             conversation.unsubscribe(channel)
         with pytest.raises(ChannelNotAllowed):
             conversation.publish(channel, "1")
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "🎉" * 100, "👩\u200d👩\u200d👧", "نمی\u200cشود", " a b "])
+async def test_any_name_in_one_line_is_a_rooms(world: World, name: str) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        line = service.process().connect(ada)
+        await line.conversation.subscribe(f"room:{name}", None)
+        assert await line.hears() == [{"event": "subscribed", "channel": f"room:{name}"}]
 
 
 async def test_only_who_is_in_a_room_may_speak_there(world: World) -> None:
