@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
@@ -17,6 +17,7 @@ from domain.errors import Refusal, Unavailable
 from domain.ids import GREATEST_ID
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
+from entrypoints.addresses import origin_of
 from entrypoints.http.bodies import parse_json
 from entrypoints.http.errors import RequestError, error_response, words_of
 from entrypoints.http.observation import request_id_in
@@ -87,8 +88,7 @@ def _refusal(scope: Scope, settings: Settings) -> RequestError | None:
 
 
 def _is_allowed(origin: str, settings: Settings) -> bool:
-    public = urlsplit(settings.public_url)
-    allowed = {*settings.backend_cors_origins, f"{public.scheme}://{public.netloc}".lower()}
+    allowed = {*settings.backend_cors_origins, origin_of(settings.public_url)}
     return "*" in allowed or origin.lower() in allowed
 
 
