@@ -1,12 +1,13 @@
 """Who may be connected, for how long, and to what."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
 
 from application.conversations import MOST_CHANNELS
-from application.realtime import OpenConnection
+from application.realtime import LOOK_EVERY, OpenConnection
 from application.send_queue import Ending
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
 from domain.sessions import InvalidAccessToken
@@ -76,6 +77,26 @@ async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: Wo
         await asyncio.sleep(PROMISED)
         for hers, other in lines:
             assert (hers.connection.send_queue.ending, other.connection.send_queue.ending) == (Ending.NOT_ALLOWED, None)
+
+
+async def test_one_question_is_asked_of_the_database_for_many_connections(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = await world.actor(await world.has())
+    asked: list[Collection[str]] = []
+    live_sessions = world.store.live_sessions
+
+    async def counted(session_ids: Collection[str]) -> Collection[str]:
+        asked.append(session_ids)
+        return await live_sessions(session_ids)
+
+    monkeypatch.setattr(world.store, "live_sessions", counted)
+    async with a_service(world) as service:
+        process = service.process()
+        for number in range(300):
+            process.connect(actor.user, session_id=actor.session_id if number % 2 else f"over {number}")
+        await asyncio.sleep(1.5 * LOOK_EVERY.total_seconds())
+    assert [len(session_ids) for session_ids in asked] == [151]
 
 
 async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World) -> None:
