@@ -1,7 +1,7 @@
 """WebSockets: the lobby and the channels. Both let in who is signed in, from pages that may ask."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -190,8 +190,16 @@ def _parsed(message: str | bytes) -> Any:
         first = invalid.errors(include_input=False, include_url=False)[0]
         if first["type"] == "union_tag_invalid":
             raise RequestError(422, "unknown_action", "There is no such action") from None
-        field = ".".join(str(part) for part in first["loc"][1:2])[:100] or "action"
-        raise RequestError(422, "invalid_message", f"{field}: {words_of(first)}") from None
+        raise RequestError(422, "invalid_message", _mistake(value, first)) from None
+
+
+def _mistake(value: Any, error: Mapping[str, Any]) -> str:
+    if not isinstance(value, dict):
+        return "A message must be a JSON object"
+    if error["type"] == "union_tag_not_found":
+        return "action: Field required"
+    field = ".".join(str(part) for part in error["loc"][1:2])[:100] or "action"
+    return f"{field}: {words_of(error)}"
 
 
 def _written(data: Any) -> str:
