@@ -216,13 +216,14 @@ async def test_what_was_said_stays_in_redis_for_a_minute_and_hearing_does_not_ne
     assert heard.messages == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize(("limit", "each"), [("MOST_WAITING", 1), ("MOST_CHARACTERS", 7)])
 async def test_while_the_link_is_away_what_waits_has_a_bound(
-    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str, each: int
 ) -> None:
     bound = 1000  # less than the stream holds, so that whoever is back later than the sender misses nothing
-    monkeypatch.setattr("adapters.realtime.outgoing.MOST_WAITING", bound)
+    monkeypatch.setattr(f"adapters.realtime.outgoing.{limit}", bound * each)
     one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
-    said = [f"{number}" for number in range(bound + 10)]
+    said = [f"{number:07}" for number in range(bound + 10)]
     async with listening(other) as heard:
         own_redis.kill()
         await eventually(lambda: not heard.links[-1])
