@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -156,6 +157,21 @@ async def test_what_nobody_can_understand_keeps_nobody_from_hearing_the_rest(own
         one.publish("hello")
         await eventually(lambda: hearing.messages)
     assert hearing.messages == ["hello"]
+
+
+async def test_a_notification_that_nobody_can_understand_is_passed_over(
+    migrated_postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = PostgresBroadcaster(migrated_postgres_url, "one"), PostgresBroadcaster(migrated_postgres_url, "other")
+    async with listening(one), listening(other) as hearing:
+        connection = await asyncpg.connect(migrated_postgres_url)
+        for payload in ("", "of another release", "a b c d e", "a 1 0 several text", "a first 0 1 text"):
+            await connection.execute("SELECT pg_notify($1, $2)", "portico_realtime", payload)
+        await connection.close()
+        one.publish("hello")
+        await eventually(lambda: hearing.messages)
+    assert hearing.messages == ["hello"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_redis_that_hangs_is_left_and_heard_again(own_redis: RedisServer) -> None:
