@@ -18,8 +18,9 @@ from application.send_queue import SendQueue
 
 POLL: Final = timedelta(seconds=2)
 """How often to look when no news comes."""
-PAGE: Final = 250
-"""Changes that are read at once: few enough for everybody's send_queue."""
+PAGE: Final = 50
+"""Changes that are read at once: few enough for everybody's send_queue, and for the memory when many of those who catch
+up don't read. A change may take tens of kilobytes."""
 USERS_AT_ONCE: Final = 100
 OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
@@ -104,20 +105,23 @@ class Feed:
             followed = self._users.get(follower.user_id)
             head = followed.head if followed is not None else 0
             try:
-                page = await self._reads.changes_in(
-                    follower.user_id, follower.channel, after=follower.position, limit=PAGE
-                )
+                given = await self._give_page(follower)
             except Exception as error:  # whatever it is, the follower must not be forgotten
                 self._outage.goes_on(error)
                 await asyncio.sleep(OUTAGE_PAUSE.total_seconds())
                 continue
-            for change in page:
-                self._give(follower, change, self._words.change(change))
-            if len(page) < PAGE:
+            if given < PAGE:
                 follower.position = max(follower.position, head)
                 if self._joins(follower):
                     return
             await follower.send_queue.emptied()
+
+    async def _give_page(self, follower: Follower) -> int:
+        """Give it the next page of what lies beyond its position; how much that was."""
+        page = await self._reads.changes_in(follower.user_id, follower.channel, after=follower.position, limit=PAGE)
+        for change in page:
+            self._give(follower, change, self._words.change(change))
+        return len(page)
 
     def _joins(self, follower: Follower) -> bool:
         """Take it among those of its user, unless the head has moved on meanwhile."""

@@ -72,8 +72,7 @@ class Presence:
     def linked(self) -> None:
         """The link to the others is there: ask for what was missed, and tell what they missed. Silence begins anew."""
         self._linked = True
-        for peer in self._peers.values():
-            peer.heard_at = _now()
+        self._begin_silence_anew()
         self._tell("who", of=None)
         self._tell_the_whole()
 
@@ -106,9 +105,15 @@ class Presence:
             self._apply(peer, kind, message)
 
     async def run(self) -> None:
-        """Show that this process is alive, and find out which others no longer are, until cancelled."""
+        """Show that this process is alive, and find out which others no longer are, until cancelled.
+
+        While this process stood still, as its machine may have, it heard nobody, and that means nothing.
+        """
         while True:
+            began = _now()
             await asyncio.sleep(HEARTBEAT.total_seconds())
+            if _now() - began > 2 * HEARTBEAT.total_seconds():
+                self._begin_silence_anew()
             self._tell("alive", by=self._name, number=self._number)
             if self._linked:
                 silent_since = _now() - SILENCE.total_seconds()
@@ -127,6 +132,10 @@ class Presence:
 
     def _is_in(self, room: str, user_id: int) -> bool:
         return any(user_id in people.get(room, {}) for people in self._all())
+
+    def _begin_silence_anew(self) -> None:
+        for peer in self._peers.values():
+            peer.heard_at = _now()
 
     def _ask(self, name: str, peer: _Peer) -> None:
         if not peer.was_asked:

@@ -3,10 +3,11 @@
 from typing import Final
 
 from domain.errors import Conflict, Forbidden
+from domain.lines import is_one_line
 
 ROOM: Final = "room:"
 LONGEST_ROOM: Final = 100
-"""Characters of a room's name."""
+"""Characters of a room's name, which is not blank and stands in one line."""
 
 
 class ChannelNotAllowed(Forbidden):
@@ -27,6 +28,6 @@ class TooManyChannels(Conflict):
 def room_of(channel: str) -> str:
     """The channel, if it is that of a room. Raises `ChannelNotAllowed`."""
     name = channel.removeprefix(ROOM)
-    if name == channel or not name.strip() or len(name) > LONGEST_ROOM or not name.isprintable():
+    if name == channel or not name.strip() or len(name) > LONGEST_ROOM or not is_one_line(name):
         raise ChannelNotAllowed
     return channel

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 REDIS_OPTIONS: Final = {"db": r"\d{1,9}", "client_name": r"\S+", "health_check_interval": r"\d{1,9}"}
 REDIS_TLS_OPTIONS: Final = {
     "ssl_cert_reqs": r"none|optional|required",
@@ -41,7 +42,14 @@ def origin(text: str) -> str:
     origin = web_address(text)
     if "/" in origin.partition("://")[2]:
         raise ValueError("must be an origin such as https://app.example.com, without a path, or *")
-    return origin.lower()
+    return origin_of(origin)
+
+
+def origin_of(address: str) -> str:
+    """Where what is at this web address comes from, as browsers say it: without a port that goes without saying."""
+    scheme, _, rest = address.lower().partition("://")
+    place = rest.partition("/")[0].rpartition("@")[2]
+    return f"{scheme}://{place.removesuffix(USUAL_PORTS[scheme]).removesuffix(':')}"
 
 
 def proxy(text: str) -> str:

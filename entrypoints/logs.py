@@ -3,11 +3,14 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
 from application.correlation import request_id
+
+PROSE: Final = frozenset({"event", "exception", "stack"})
+"""What may have several lines: it is ours, not a client's."""
 
 
 def _with_request_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -22,6 +25,17 @@ def _without_colours(_logger: object, _method: str, event: MutableMapping[str, A
     return event
 
 
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What clients send must not drive the terminal. The renderer quotes what has spaces in it, and nothing else."""
+    for name, value in event.items():
+        if name not in PROSE and isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(
+                character if character.isprintable() else character.encode("unicode_escape").decode()
+                for character in value
+            )
+    return event
+
+
 def configure_logs(style: Literal["console", "json"] | None, level: str) -> None:
     """Set the whole process up. Without a style: `console` on a terminal, else `json`."""
     as_json = style == "json" if style else not sys.stderr.isatty()
@@ -32,7 +46,8 @@ def configure_logs(style: Literal["console", "json"] | None, level: str) -> None
     ]
     # A traceback without the values of variables, which a prettier one would show: passwords are among them.
     renderer: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        _printable,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
     if as_json:
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]

@@ -12,6 +12,8 @@ from application.ports.realtime import Listener
 
 MOST_WAITING: Final = 10_000
 """Messages. While the link is away for long, the oldest are given up."""
+MOST_CHARACTERS: Final = 2**25
+"""In all of them together: a message may be some hundred thousand long."""
 AT_ONCE: Final = 64
 PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
@@ -41,13 +43,18 @@ class Outgoing:
         self._send = send
         self._lost = lost
         self._numbers = count(1)
-        self._waiting: deque[Numbered] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Numbered] = deque()
+        self._characters = 0
+        """Of what waits."""
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
 
     def put(self, message: str) -> None:
         self._waiting.append((next(self._numbers), message))
+        self._characters += len(message)
+        while len(self._waiting) > MOST_WAITING or self._characters > MOST_CHARACTERS:
+            self._take_off()
         self._idle.clear()
         self._news.set()
         if self._sending is None:
@@ -86,8 +93,13 @@ class Outgoing:
                 pause = PAUSE
                 sent = batch[-1][0]
                 while self._waiting and self._waiting[0][0] <= sent:
-                    self._waiting.popleft()
+                    self._take_off()
             self._idle.set()
+
+    def _take_off(self) -> None:
+        """The oldest."""
+        _, message = self._waiting.popleft()
+        self._characters -= len(message)
 
 
 class Link:

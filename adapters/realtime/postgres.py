@@ -5,6 +5,7 @@ transaction, so that they arrive together.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ TIMEOUT: Final = 10.0
 LONGEST_PAUSE: Final = 1.0
 NOTIFY: Final = "SELECT pg_notify($1, piece) FROM unnest($2::text[]) AS piece"
 LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+log = logging.getLogger(__name__)
 
 
 class PostgresBroadcaster:
@@ -57,14 +60,19 @@ class PostgresBroadcaster:
             link.stands()
 
         def told(piece: str) -> None:
-            message = self._put_together(piece)
+            try:
+                message = self._put_together(piece)
+            except ValueError:
+                log.warning("another process says what can't be understood")
+                return
             if message is not None:
                 listener.heard(message)
 
         await hear(self._url, CHANNEL, begun=begun, told=told)
 
     def _put_together(self, payload: str) -> str | None:
-        """The message that this piece completes, unless it is known or our own."""
+        """The message that this piece completes, unless it is known or our own. Raises `ValueError` for what is no
+        piece."""
         sender, number, place, pieces, text = payload.split(" ", 4)
         if sender == self._name:
             return None

@@ -17,8 +17,8 @@ SIGNED_IN: Final = (
     "token ends, its session is revoked or its account deactivated. Pages of an origin that isn't allowed get 403."
 )
 CLOSES: Final = (
-    "1007: text that is no UTF-8. 1008: not allowed, or more than 50 messages in a second. 1009: a message over "
-    "64 KiB. 1012: the server stops; connect again. 1013: 1,000 messages wait to be read."
+    "1003: bytes in the lobby. 1007: text that is no UTF-8. 1008: not allowed, or more than 50 messages in a second. "
+    "1009: a message over 64 KiB. 1012: the server stops; connect again. 1013: 1,000 messages wait to be read."
 )
 LOBBY: Final = (
     "Plain text. What one sends, all get as `Client {client_id}: {text}`, the sender too; when one leaves, the others "

@@ -1,10 +1,10 @@
 """WebSockets: the lobby and the channels. Both let in who is signed in, from pages that may ask."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
@@ -17,6 +17,7 @@ from domain.errors import Refusal, Unavailable
 from domain.ids import GREATEST_ID
 from domain.sessions import InvalidAccessToken, NotAuthenticated
 from domain.users import InactiveUser
+from entrypoints.addresses import origin_of
 from entrypoints.http.bodies import parse_json
 from entrypoints.http.errors import RequestError, error_response, words_of
 from entrypoints.http.observation import request_id_in
@@ -87,8 +88,7 @@ def _refusal(scope: Scope, settings: Settings) -> RequestError | None:
 
 
 def _is_allowed(origin: str, settings: Settings) -> bool:
-    public = urlsplit(settings.public_url)
-    allowed = {*settings.backend_cors_origins, f"{public.scheme}://{public.netloc}".lower()}
+    allowed = {*settings.backend_cors_origins, origin_of(settings.public_url)}
     return "*" in allowed or origin.lower() in allowed
 
 
@@ -190,8 +190,16 @@ def _parsed(message: str | bytes) -> Any:
         first = invalid.errors(include_input=False, include_url=False)[0]
         if first["type"] == "union_tag_invalid":
             raise RequestError(422, "unknown_action", "There is no such action") from None
-        field = ".".join(str(part) for part in first["loc"][1:2])[:100] or "action"
-        raise RequestError(422, "invalid_message", f"{field}: {words_of(first)}") from None
+        raise RequestError(422, "invalid_message", _mistake(value, first)) from None
+
+
+def _mistake(value: Any, error: Mapping[str, Any]) -> str:
+    if not isinstance(value, dict):
+        return "A message must be a JSON object"
+    if error["type"] == "union_tag_not_found":
+        return "action: Field required"
+    field = ".".join(str(part) for part in error["loc"][1:2])[:100] or "action"
+    return f"{field}: {words_of(error)}"
 
 
 def _written(data: Any) -> str:

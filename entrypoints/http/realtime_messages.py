@@ -12,7 +12,9 @@ from entrypoints.http.tasks import TaskResponse
 
 _CHANNELS = ", ".join(f"`{name}`" for name in CHANNELS)
 
-Room = Annotated[Text, Field(examples=["room:kitchen"], description="`room:` and a name of 1 to 100 characters.")]
+Room = Annotated[
+    Text, Field(examples=["room:kitchen"], description="`room:` and a name of 1 to 100 characters, in one line.")
+]
 EventId = Annotated[str, Field(examples=["0000000000000000042"])]
 
 

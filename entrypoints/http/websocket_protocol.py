@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
@@ -41,6 +43,8 @@ def _rejected(status: int, text: str) -> Response:  # noqa: ARG001 - plain, and 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     _end_timer: Any = None
     _is_broken = False
+    """Whether the other side broke the protocol and was told. Frames that came along with the one that did are still
+    handed in, and nothing more may be written."""
     _last_sent: tuple[str, bytes] = ("", b"")
     """A text, and the frame that it is in. What goes to many is framed once: frames to clients carry no mask."""
 
@@ -83,12 +87,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             cls._last_sent = (text, Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
         return cls._last_sent[1]
 
+    def send_receive_event_to_app(self) -> None:
+        with suppress(InvalidState):  # text that is no UTF-8, and right behind it a close, which is answered instead
+            super().send_receive_event_to_app()
+
     def handle_ping(self) -> None:
+        if self._is_broken:
+            return
         super().handle_ping()
         if self.transport.get_write_buffer_size() > MOST_UNSENT_PONGS:
             self.transport.abort()
 
     def handle_cont(self, event: Frame) -> None:
+        if self._is_broken:
+            return
         super().handle_cont(event)
         if len(self.frames) > MOST_FRAGMENTS:
             self.conn.fail(1008, "too many fragments")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -158,6 +159,21 @@ async def test_what_nobody_can_understand_keeps_nobody_from_hearing_the_rest(own
     assert hearing.messages == ["hello"]
 
 
+async def test_a_notification_that_nobody_can_understand_is_passed_over(
+    migrated_postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = PostgresBroadcaster(migrated_postgres_url, "one"), PostgresBroadcaster(migrated_postgres_url, "other")
+    async with listening(one), listening(other) as hearing:
+        connection = await asyncpg.connect(migrated_postgres_url)
+        for payload in ("", "of another release", "a b c d e", "a 1 0 several text", "a first 0 1 text"):
+            await connection.execute("SELECT pg_notify($1, $2)", "portico_realtime", payload)
+        await connection.close()
+        one.publish("hello")
+        await eventually(lambda: hearing.messages)
+    assert hearing.messages == ["hello"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_redis_that_hangs_is_left_and_heard_again(own_redis: RedisServer) -> None:
     one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
     async with listening(one), listening(other) as heard:
@@ -216,13 +232,14 @@ async def test_what_was_said_stays_in_redis_for_a_minute_and_hearing_does_not_ne
     assert heard.messages == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize(("limit", "each"), [("MOST_WAITING", 1), ("MOST_CHARACTERS", 7)])
 async def test_while_the_link_is_away_what_waits_has_a_bound(
-    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str, each: int
 ) -> None:
     bound = 1000  # less than the stream holds, so that whoever is back later than the sender misses nothing
-    monkeypatch.setattr("adapters.realtime.outgoing.MOST_WAITING", bound)
+    monkeypatch.setattr(f"adapters.realtime.outgoing.{limit}", bound * each)
     one, other = RedisBroadcaster(own_redis.url, "service", "one"), RedisBroadcaster(own_redis.url, "service", "other")
-    said = [f"{number}" for number in range(bound + 10)]
+    said = [f"{number:07}" for number in range(bound + 10)]
     async with listening(other) as heard:
         own_redis.kill()
         await eventually(lambda: not heard.links[-1])

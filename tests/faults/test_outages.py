@@ -1,12 +1,15 @@
 """A database or a Redis that dies under traffic, and comes back."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.faults.processes import Process, comes_true, readiness, register, serving, serving_patiently, sign_in
+from tests.live import account, connected, greeted
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 from tests.running_app import Mailbox, bearer, eventually
@@ -66,6 +69,33 @@ async def test_a_database_that_crashes_under_traffic_is_waited_for(own_postgres:
     assert parts["database"] != "ok"
     assert kept == [200] * len(acknowledged)
     assert again.status_code == 200
+    assert "Traceback" not in portico.errors
+
+
+async def test_while_the_database_is_away_websockets_stay_and_those_who_come_are_asked_to_come_later(
+    own_postgres: PostgresServer, data: Path
+) -> None:
+    await asyncio.to_thread(own_postgres.create_database, "portico")
+    settings = {"DATABASE_URL": own_postgres.url("portico"), "MAIL_BACKEND": "file", "AUTO_MIGRATE": "true"}
+    async with serving(data, **settings) as portico, portico.client() as http:
+        ada = await account(http)
+        async with greeted(portico, ada) as client:
+            await client.subscribe("items")
+            await asyncio.to_thread(own_postgres.stop_immediately)
+            with pytest.raises(InvalidStatus) as refused:
+                async with connected(portico, token=ada.token):
+                    pass
+            await client.send("subscribe", channel="files")
+            assert (await client.next())["code"] == "unavailable"
+            await asyncio.to_thread(own_postgres.start)
+            await comes_true(lambda: is_ready(portico), RECOVERY_SECONDS)
+            await client.subscribe("files")
+            item = await ada.create(http)
+            assert (await client.next())["data"] == item
+
+    answer = refused.value.response
+    assert (answer.status_code, json.loads(answer.body or b"")["code"]) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
     assert "Traceback" not in portico.errors
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.faults.processes import Process, comes_to, serving
 from tests.live import Account, account, connected, greeted
 from tests.redis_server import RedisServer, RedisUnavailable
+from tests.running_app import eventually
 
 KITCHEN: Final = "room:kitchen"
 SILENCE_SECONDS: Final = 90
@@ -73,13 +74,17 @@ class Reader:
             await asyncio.sleep(self._chance.random() / 10)
 
 
-async def write(clients: list[httpx2.AsyncClient], who: Account, count: int) -> list[dict[str, Any]]:
-    """Items, one after the other, through one server after the other; what was answered."""
-    return [await who.create(clients[number % len(clients)], str(number)) for number in range(count)]
+async def write(clients: list[httpx2.AsyncClient], who: Account, count: int, committed: list[dict[str, Any]]) -> None:
+    """Items, one after the other, through one server after the other; what is answered is kept."""
+    for number in range(count):
+        committed.append(await who.create(clients[number % len(clients)], str(number)))
 
 
 async def each_ends_with_all(servers: tuple[Process, ...], seed: int, *, writes: int, meanwhile: Any = None) -> None:
-    """Several readers come and go while two users write. Each must be told exactly what was committed, in order."""
+    """Several readers come and go while two users write. Each must be told exactly what was committed, in order.
+
+    `meanwhile` is given something to wait by until each user has written so many.
+    """
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(server.client()) for server in servers]
         people = [await account(clients[0], name) for name in ("ada", "grace")]
@@ -87,10 +92,14 @@ async def each_ends_with_all(servers: tuple[Process, ...], seed: int, *, writes:
         reading = [asyncio.create_task(reader.read(writes)) for reader in readers]
         for reader in readers:
             await reader.joined.wait()
-        writing = [asyncio.create_task(write(clients, who, writes)) for who in people]
+        committed: list[list[dict[str, Any]]] = [[] for _ in people]
+        writing = [
+            asyncio.create_task(write(clients, who, writes, items))
+            for who, items in zip(people, committed, strict=True)
+        ]
         if meanwhile is not None:
-            await meanwhile()
-        committed = [await done for done in writing]
+            await meanwhile(lambda count: eventually(lambda: all(len(items) >= count for items in committed)))
+        await asyncio.gather(*writing)
         async with asyncio.timeout(60):
             await asyncio.gather(*reading)
     for number, reader in enumerate(readers):
@@ -112,10 +121,10 @@ async def test_across_two_servers_nothing_is_lost_though_redis_is_killed(
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file", "REDIS_URL": redis.url}
 
-    async def outage() -> None:
-        await asyncio.sleep(0.5)
+    async def outage(written: Callable[[int], Awaitable[None]]) -> None:
+        await written(100)
         redis.kill()
-        await asyncio.sleep(1)
+        await written(200)
         await asyncio.to_thread(redis.start)
 
     async with two_servers(data, settings) as servers:

@@ -214,6 +214,27 @@ WRONG: Final[Sequence[tuple[str | bytes, str]]] = (
 
 
 @on(**vars(LAPTOP))
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("[]", "A message must be a JSON object"),
+        ("null", "A message must be a JSON object"),
+        ("{}", "action: Field required"),
+        ('{"Action": "subscribe", "channel": "items"}', "action: Field required"),
+        ('{"action": "subscribe"}', "channel: Field required"),
+        ('{"action": "subscribe", "channel": null}', "channel: Input should be a valid string"),
+        ('{"action": "subscribe", "channel": "items", "since": 7}', "since: Extra inputs are not permitted"),
+    ],
+)
+async def test_whoever_sends_a_message_that_can_not_be_is_told_what_is_wrong_with_it(
+    portico: Process, ada: Account, message: str, said: str
+) -> None:
+    async with greeted(portico, ada) as client:
+        await client.socket.send(message)
+        assert await client.next() == {"event": "error", "code": "invalid_message", "message": said}
+
+
+@on(**vars(LAPTOP))
 async def test_a_message_that_can_not_be_is_answered_and_the_connection_stays(portico: Process, ada: Account) -> None:
     for message, code in WRONG:
         async with greeted(portico, ada) as client:

@@ -139,9 +139,12 @@ async def test_the_jobs_that_a_request_causes_carry_its_id(data: Path) -> None:
 async def test_nothing_in_a_path_can_forge_a_line(data: Path) -> None:
     async with serving(data, MAIL_BACKEND="file", LOG_FORMAT="console") as portico, portico.client() as client:
         await client.get("/a%0A2026-11-24T00:00:00Z%20[info]%20forged%1B[2J")
+        await client.get("/%1B[2J%C2%9B31m")
         await client.get("/last")
         log = await eventually(lambda: log if "/last" in (log := portico.errors) else "")
 
     assert not [line for line in log.splitlines() if line.startswith("2026-11-24T00:00:00Z [info] forged")]
     assert "\x1b[2J" not in log
+    assert "\x9b" not in log
+    assert r"/\x1b[2J\x9b31m" in log
     assert "forged" in log

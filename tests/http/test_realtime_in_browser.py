@@ -116,6 +116,22 @@ async def test_the_client_of_the_readme_connects_again_and_misses_nothing(
             await page.evaluate("listening.end()")
 
 
+async def test_the_client_of_the_readme_connects_no_more_once_it_is_ended() -> None:
+    async with page_server() as origin, opened_page(origin) as page:
+        made = await page.evaluate(
+            "() => new Promise((done) => {"
+            "  let give, made = 0;"
+            "  window.WebSocket = class extends WebSocket {"
+            "    constructor(...all) { super(...all); made += 1; }"
+            "  };"
+            "  const getToken = () => new Promise((resolve) => { give = resolve; });"
+            "  listen({url: 'ws://127.0.0.1:9', getToken, channels: []}).end();"
+            "  give('token');"
+            "  setTimeout(() => done(made)); })"
+        )
+    assert made == 0
+
+
 async def test_a_page_of_an_origin_that_is_not_allowed_gets_nothing(tmp_path: Path, sqlite_template: Path) -> None:
     copy_database(sqlite_template, tmp_path / "data")
     async with (

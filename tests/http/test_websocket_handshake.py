@@ -22,7 +22,10 @@ OPEN = "portico_websocket_connections"
 @pytest.fixture
 async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Process]:
     copy_database(sqlite_template, tmp_path / "data")
-    settings = {"BACKEND_CORS_ORIGINS": '["https://app.example.com"]', "PUBLIC_URL": "https://Api.example.com/base"}
+    settings = {
+        "BACKEND_CORS_ORIGINS": '["https://app.example.com:443"]',
+        "PUBLIC_URL": "https://Api.example.com:443/base",
+    }
     async with serving(tmp_path / "data", MAIL_BACKEND="file", LOG_LEVEL="DEBUG", **settings) as process:
         yield process
 

@@ -51,6 +51,25 @@ async def test_text_that_is_no_utf_8_ends_the_connection(portico: Process, ada: 
             assert await client.ends() == 1007
 
 
+async def test_a_message_in_too_many_pieces_ends_the_connection(portico: Process, ada: Account) -> None:
+    begin, go_on = b"\x01\x81maskx", b"\x00\x81maskx"
+    for path in (PROTECTED, LOBBY):
+        async with connected(portico, path, token=ada.token) as client:
+            client.socket.transport.write(begin + go_on * 30_000)
+            assert await client.ends() == 1008
+
+
+async def test_what_comes_along_with_text_that_is_no_utf_8_changes_nothing(portico: Process, ada: Account) -> None:
+    no_utf_8, ping, close = b"\x81\x81mask\x92", b"\x89\x80mask", b"\x88\x82mask" + b"\x6e\x89"
+    for path in (PROTECTED, LOBBY):
+        async with connected(portico, path, token=ada.token) as client:
+            client.socket.transport.write(no_utf_8 + no_utf_8 + ping)
+            assert await client.ends() == 1007
+        async with connected(portico, path, token=ada.token) as client:
+            client.socket.transport.write(no_utf_8 + no_utf_8 + close)
+            assert await client.ends() == 1000
+
+
 async def test_more_than_50_messages_in_a_second_end_the_connection(portico: Process, ada: Account) -> None:
     async with connected(portico, LOBBY, token=ada.token) as client:
         for number in range(50):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from application.changes import KEPT
 from application.feed import PAGE, POLL
 from application.send_queue import Ending
+from domain.items import Item, ItemId
+from domain.users import UserId
+from entrypoints.http.shown import Shown
 from tests.builders import World
 from tests.unit.realtime_world import Line, a_service, an_account
 
@@ -61,6 +65,14 @@ async def test_more_than_a_page_that_was_missed_is_told_at_the_readers_own_pace(
         await service.change(ada, count, told=process)
         assert items(await line.hears(count)) == list(range(1, count + 1))
         assert await line.waiting() == []
+
+
+def test_what_waits_for_one_who_catches_up_and_does_not_read_is_small_however_large_the_changes_are(
+    world: World,
+) -> None:
+    times: Any = {"created_at": world.clock.now(), "updated_at": world.clock.now()}
+    item = Item(id=ItemId(1), owner_id=UserId(1), title="🎉" * 255, description="🎉" * 10_000, **times)
+    assert PAGE * sys.getsizeof(Shown("/api/v1")(item)) < 2**22
 
 
 async def test_a_database_that_is_away_makes_it_late(world: World) -> None:

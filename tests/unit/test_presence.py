@@ -10,6 +10,7 @@ from application.presence import HEARTBEAT, SILENCE
 from domain.users import User
 from tests.builders import World
 from tests.unit.realtime_world import Line, ProcessInMemory, Service, a_service, an_account
+from tests.unit.virtual_time import VirtualTimeLoop
 
 KITCHEN = "room:kitchen"
 
@@ -102,6 +103,19 @@ async def test_while_nobody_can_be_heard_nobody_leaves(world: World) -> None:
         service.medium.listeners.update(listeners)
         one.realtime.linked()
         two.realtime.linked()
+        assert await hers.waiting() == []
+        assert await ids(hers) == [ada.id, grace.id]
+
+
+async def test_one_who_stood_still_takes_nobody_for_gone(world: World) -> None:
+    ada, grace = await an_account(world), await an_account(world, "grace@example.org")
+    async with a_service(world) as service:
+        hers = await in_room(service.process(), ada)
+        await in_room(service.process(), grace)
+        await hers.hears()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.stand_still(600)
         assert await hers.waiting() == []
         assert await ids(hers) == [ada.id, grace.id]
 

@@ -1,12 +1,13 @@
 """Who may be connected, for how long, and to what."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
 
 from application.conversations import MOST_CHANNELS
-from application.realtime import OpenConnection
+from application.realtime import LOOK_EVERY, OpenConnection
 from application.send_queue import Ending
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
 from domain.sessions import InvalidAccessToken
@@ -78,6 +79,26 @@ async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: Wo
             assert (hers.connection.send_queue.ending, other.connection.send_queue.ending) == (Ending.NOT_ALLOWED, None)
 
 
+async def test_one_question_is_asked_of_the_database_for_many_connections(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = await world.actor(await world.has())
+    asked: list[Collection[str]] = []
+    live_sessions = world.store.live_sessions
+
+    async def counted(session_ids: Collection[str]) -> Collection[str]:
+        asked.append(session_ids)
+        return await live_sessions(session_ids)
+
+    monkeypatch.setattr(world.store, "live_sessions", counted)
+    async with a_service(world) as service:
+        process = service.process()
+        for number in range(300):
+            process.connect(actor.user, session_id=actor.session_id if number % 2 else f"over {number}")
+        await asyncio.sleep(1.5 * LOOK_EVERY.total_seconds())
+    assert [len(session_ids) for session_ids in asked] == [151]
+
+
 async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World) -> None:
     actor = await world.actor(await world.has())
     async with a_service(world) as service:
@@ -102,7 +123,9 @@ async def test_a_connection_has_a_bounded_number_of_channels(world: World) -> No
         await conversation.subscribe("room:one-more", None)
 
 
-@pytest.mark.parametrize("channel", ["", "room", "room:", "room: ", "room:\n", "room:" + "x" * 101, "users", "Items"])
+@pytest.mark.parametrize(
+    "channel", ["", "room", "room:", "room: ", "room:a\n", "room:\u2028a", "room:" + "x" * 101, "users", "Items"]
+)
 async def test_a_channel_that_is_none_can_not_be_used(world: World, channel: str) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -113,6 +136,15 @@ async def test_a_channel_that_is_none_can_not_be_used(world: World, channel: str
             conversation.unsubscribe(channel)
         with pytest.raises(ChannelNotAllowed):
             conversation.publish(channel, "1")
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "🎉" * 100, "👩\u200d👩\u200d👧", "نمی\u200cشود", " a b "])
+async def test_any_name_in_one_line_is_a_rooms(world: World, name: str) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        line = service.process().connect(ada)
+        await line.conversation.subscribe(f"room:{name}", None)
+        assert await line.hears() == [{"event": "subscribed", "channel": f"room:{name}"}]
 
 
 async def test_only_who_is_in_a_room_may_speak_there(world: World) -> None:

@@ -233,6 +233,21 @@ def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://App.example.com", "https://app.example.com"),
+        ("https://app.example.com:443/", "https://app.example.com"),
+        ("http://app.example.com:80", "http://app.example.com"),
+        ("http://app.example.com:443", "http://app.example.com:443"),
+        ("https://app.example.com:8443", "https://app.example.com:8443"),
+        ("http://[::80]:80", "http://[::80]"),
+    ],
+)
+def test_an_origin_is_what_a_browser_sends_however_it_is_written(written: str, sent: str) -> None:
+    assert Settings(_env_file=None, backend_cors_origins=[written]).backend_cors_origins == [sent]
+
+
 def test_a_file_in_the_working_directory_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('PROJECT_NAME=Arcade\nBACKEND_CORS_ORIGINS=["https://arcade.example"]\n')
 

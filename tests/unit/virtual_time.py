@@ -30,3 +30,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._impatient.elapsed
+
+    def stand_still(self, seconds: float) -> None:
+        """Let so much time pass in which nothing runs, as when a process is stopped."""
+        self._impatient.elapsed += seconds
