@@ -145,7 +145,7 @@ def _with_shades(image: "Image") -> "Image":
     if image.has_transparency_data:
         return image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
     if image.mode == "I;16":
-        return image.point(lambda value: value / 256, "L")
+        return image.point(lambda value: value / 256).convert("L")  # `point` alone keeps the mode
     return image.convert("RGB") if image.mode in {"1", "P"} else image
 
 
