@@ -99,7 +99,7 @@ class Reads(Protocol):
         """The items of that user; each of the words is in the title or the description, in any case."""
 
     async def file(self, file_id: int) -> File:
-        """Raises `FileNotFound`."""
+        """Raises `FileNotFound`, also once its owner's account is deleted, and the file is about to be."""
 
     async def newest_file(self, owner_id: int, filename: str) -> File:
         """That user's newest file of that name. Raises `FileNotFound`."""
