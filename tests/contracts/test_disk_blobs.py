@@ -135,6 +135,12 @@ async def test_without_any_room_nothing_can_be_stored_and_everything_read(tmp_pa
         await blobs.stage(in_chunks(CONTENT))
 
 
+async def test_who_is_slow_to_take_what_is_read_keeps_little_of_it_in_memory(blobs: DiskBlobStore) -> None:
+    staged = await blobs.stage(in_chunks(bytes(2 * BLOCK + 1)))
+    async with blobs.read_staged(staged) as pieces:
+        assert max([len(piece) async for piece in pieces]) <= 256 * 1024
+
+
 async def test_who_is_cancelled_again_while_a_draft_is_removed_still_leaves_nothing(
     blobs: DiskBlobStore, folder: Path
 ) -> None:
