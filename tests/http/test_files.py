@@ -116,6 +116,7 @@ async def test_another_type_than_a_form_is_refused(app: RunningApp) -> None:
         {"Content-Type": "application/json"},
         {"Content-Type": "application/x-www-form-urlencoded"},
         {**headers, "Content-Encoding": "gzip"},
+        {**headers, "Transfer-Encoding": "gzip, chunked"},
     ):
         response = await app.http.post("/files/upload", content=body, headers={**ada, **wrong})
         assert outcome(response) == (415, "unsupported_media_type")
