@@ -45,8 +45,8 @@ class CreateLink:
 class OpenLink:
     """The content that a link leads to.
 
-    Raises `InvalidLink` when it has expired or a byte of it is not as it was given, `FileNotFound` once the file is
-    deleted.
+    Raises `InvalidLink` when it has expired or a byte of it is not as it was given, `FileNotFound` once the file or its
+    owner's account is deleted.
     """
 
     reads: Reads

@@ -11,9 +11,9 @@ from typing import Final
 
 from application.ports.clock import Clock
 from application.ports.persistence import Begin, Reads, Work
-from application.ports.storage import BlobStore
+from application.ports.storage import BlobStore, StorageFull
 from application.resumable_removal import discard_parts, staged_of
-from application.uploads import Draft, KeepDrafts
+from application.uploads import Draft, KeepDrafts, within_room
 from domain.errors import Refusal, Unavailable
 from domain.files import File, must_have_room
 from domain.resumable import Checksum, LongerThanSaid, OffsetMismatch, ResumableUpload, UploadPart
@@ -99,7 +99,7 @@ class ReceiveUpload:
         empty, parts = _sifted(parts)
         try:
             if parts:
-                async with self.begin() as work:
+                async with within_room(self.begin) as work:
                     used = await work.files.used_by(upload.owner_id)
                     must_have_room(used=used, more=sum(part.size for part in parts), quota=self.quota)
                     upload, had = await work.resumable_uploads.get(upload.id)
@@ -107,7 +107,7 @@ class ReceiveUpload:
                     await work.resumable_uploads.add_parts(upload.id, parts)
                     await work.resumable_uploads.save(upload)
         except Refusal as error:
-            if not isinstance(error, Unavailable):
+            if not isinstance(error, Unavailable) or isinstance(error, StorageFull):
                 await discard_parts(self.store, parts)
             raise
         finally:

@@ -9,6 +9,7 @@ from application.ports.persistence import Begin
 from application.ports.security import Secrets
 from application.resumable import ReceiveUpload
 from application.resumable_removal import TerminateUpload
+from application.uploads import within_room
 from domain.errors import Refusal
 from domain.files import FileTooLarge, content_type, label, must_have_room
 from domain.resumable import Checksum, ResumableUpload
@@ -17,8 +18,8 @@ from domain.users import Actor
 
 @dataclass(frozen=True)
 class CreateResumableUpload:
-    """Raises `FileTooLarge`, `QuotaExceeded`, `InvalidFilename`, and `InvalidAccessToken` when the account was deleted
-    meanwhile. `metadata` is given back to whoever asks after the upload.
+    """Raises `FileTooLarge`, `QuotaExceeded`, `InvalidFilename`, `StorageFull`, and `InvalidAccessToken` when the
+    account was deleted meanwhile. `metadata` is given back to whoever asks after the upload.
     """
 
     begin: Begin
@@ -41,7 +42,7 @@ class CreateResumableUpload:
             metadata=metadata,
             created_at=self.clock.now(),
         )
-        async with self.begin() as work:
+        async with within_room(self.begin) as work:
             must_have_room(used=await work.files.used_by(actor.user.id), more=length, quota=self.quota)
             await work.resumable_uploads.add(upload)
         return upload

@@ -6,15 +6,15 @@ bytes, and the bytes that nothing refers to are collected.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from application.ports.clock import Clock
-from application.ports.persistence import Also, Begin, Reads, Work
+from application.ports.persistence import Also, Begin, DatabaseFull, Reads, Work
 from application.ports.persistence.blobs import BeingDeleted
 from application.ports.security import Secrets
-from application.ports.storage import BlobStore, Staged
+from application.ports.storage import BlobStore, Staged, StorageFull
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 from domain.events import ContentAbandoned, FileCreated
@@ -77,11 +77,22 @@ class StageUpload:
             yield chunk
 
 
+@asynccontextmanager
+async def within_room(begin: Begin) -> AsyncIterator[Work]:
+    """A transaction of what stores something. Raises `StorageFull` if the database has no room left for it: on one disk
+    with the files, it is the same disk that is full."""
+    try:
+        async with begin() as work:
+            yield work
+    except DatabaseFull:
+        raise StorageFull from None
+
+
 @dataclass(frozen=True)
 class KeepStaged:
     """Keep what is staged, and have `refer` make something refer to it: all of it or none.
 
-    Whatever it raises, nothing stays staged: `Unavailable`, or what `refer` raises.
+    Whatever it raises, nothing stays staged: `StorageFull`, `Unavailable`, or what `refer` raises.
     """
 
     begin: Begin
@@ -99,7 +110,7 @@ class KeepStaged:
             for bytes_ in staged:
                 await to_the_end(self.store.keep(bytes_))
             try:
-                async with self.begin() as work:
+                async with within_room(self.begin) as work:
                     if await work.blobs.release(claims) < len(claims):  # it took so long that they count as dead
                         raise Unavailable
                     return await refer(work)
@@ -114,7 +125,7 @@ class KeepStaged:
         """Waits a little for a deletion of some of these bytes: mostly it is done in a moment."""
         for pause in (*PAUSES, None):
             try:
-                async with self.begin() as work:
+                async with within_room(self.begin) as work:
                     await work.blobs.claim(claims)
             except BeingDeleted:
                 if pause is None:

@@ -150,6 +150,15 @@ def _archive() -> bytes:
     return written.getvalue()
 
 
+def _archive_64() -> bytes:
+    """The same, its sizes and places in the records for archives of more than 4 GiB (APPNOTE 4.3.14 to 4.3.16)."""
+    directory, end = ZIP.index(b"PK\1\2"), ZIP.rindex(b"PK\5\6")
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, end - directory, directory)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    last = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    return ZIP[:end] + record + locator + last
+
+
 ZIP: Final = _archive()
 HTML: Final = b"<!doctype html><script>alert(1)</script>"
 SVG: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
@@ -209,6 +218,8 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     "png around a zip": lambda: png(1, 1, before=[chunk(b"tEXt", b"zip\0" + ZIP)]),
     "gif around a zip": lambda: gif(b"!\xfe" + bytes([len(ZIP)]) + ZIP + b"\0" + GIF_FRAME),
     "webp around a zip": lambda: _riff(drawn("webp")[12:] + b"JUNK" + struct.pack("<I", len(ZIP)) + ZIP),
+    "jpeg around a zip64": lambda: _jpeg_segments(b"\xfe", 1, _archive_64()),
+    "jpeg around a zip with another end behind it": lambda: _jpeg_segments(b"\xfe", 1, ZIP + b"PK\5\6" + bytes(18)),
     "jpeg around a pdf": lambda: _jpeg_segments(b"\xfe", 1, b"%PDF-1.7\n%%EOF\n"),
     "png behind html": lambda: HTML + drawn("png"),
     "webp in a riff of sound": lambda: drawn("webp").replace(b"WEBP", b"WAVE", 1),
@@ -225,6 +236,7 @@ AWKWARD: Final[dict[str, Callable[[], bytes]]] = {
     "jpeg with a broken exif": lambda: _jpeg_segments(b"\xe1", 1, b"Exif\0\0not a tiff at all"),
     "jpeg with an exif of many long tags": _exif_bomb,
     "png of 16 bits": lambda: encoded(Image.new("I;16", (60, 40), 40_000), "png"),
+    "large png of 16 bits": lambda: encoded(Image.new("I;16", (600, 400), 40_000), "png"),
     "png of 1 bit": lambda: drawn("png", mode="1"),
     "grey png with alpha": lambda: drawn("png", mode="LA"),
     "png with alpha": lambda: drawn("png", mode="RGBA"),

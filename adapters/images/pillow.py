@@ -23,6 +23,9 @@ LARGE: Final = 8_000_000
 """Pixels from which on images are read one at a time: the largest take up to 750 MB for a moment."""
 MOST_TEXT: Final = 8 * 1024 * 1024
 """Characters of text in a PNG, uncompressed."""
+LARGEST_BLOCK: Final = 64 * 1024 * 1024
+"""Bytes of an image that are allocated in one piece. The C library gives pieces of 32 MiB and more back as soon as they
+are free; of Pillow's own 16 MiB it keeps all that the largest image took."""
 BAND: Final = 16
 """Rows of a reduced image that are made at once."""
 QUALITY: Final = 80
@@ -101,8 +104,9 @@ class PillowImages:
 
 
 def _decoder(image_format: ImageFormat, content: bytes) -> "ImageFile":
-    from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+    from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+    Image.core.set_block_size(LARGEST_BLOCK)  # type: ignore[attr-defined]  # where Pillow's documentation has it
     PngImagePlugin.MAX_TEXT_MEMORY = MOST_TEXT
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what it warns of, a broken EXIF say, is no matter here
     decoders: dict[ImageFormat, type[ImageFile]] = {
@@ -145,7 +149,7 @@ def _with_shades(image: "Image") -> "Image":
     if image.has_transparency_data:
         return image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
     if image.mode == "I;16":
-        return image.point(lambda value: value / 256, "L")
+        return image.point(lambda value: value / 256).convert("L")  # `point` alone keeps the mode
     return image.convert("RGB") if image.mode in {"1", "P"} else image
 
 

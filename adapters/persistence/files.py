@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, exists, func, select
 from sqlmodel import col
 
 from adapters.persistence.database import Database, Transaction
@@ -41,7 +41,7 @@ ADD: Final = Statement(insert_owned(FileRow, WRITTEN).returning(col(FileRow.id))
 DELETE: Final = Statement(delete(FileRow).where(col(FileRow.id) == bindparam("file_id")))
 DELETE_OWNED_BY: Final = Statement(delete_owned(FileRow, col(FileRow.id)).returning(*COLUMNS))
 _BY_ID: Final = select(*COLUMNS).where(col(FileRow.id) == bindparam("file_id"))
-BY_ID: Final = Statement(_BY_ID)
+BY_ID: Final = Statement(_BY_ID.where(exists().where(col(UserRow.id) == col(FileRow.owner_id))))
 LOCK_BY_ID: Final = Statement(_BY_ID.with_for_update())
 
 _OWNED: Final = col(FileRow.owner_id) == bindparam("owner_id")
@@ -120,7 +120,7 @@ def _sum_in(row: Row | None) -> int:
 
 
 async def find_file(database: Database, file_id: int) -> File:
-    """Raises `FileNotFound`."""
+    """Raises `FileNotFound`, also once its owner is gone."""
     return _found(await database.first(BY_ID, file_id=file_id))
 
 

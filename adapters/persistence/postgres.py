@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from adapters.notifications import hear
 from adapters.persistence.database import JOBS, WAIT, NotUnique
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
+from application.ports.persistence import DatabaseFull
 from domain.errors import Unavailable
 
 POOL_SIZE: Final = 10
@@ -62,7 +63,7 @@ def _translated() -> Iterator[None]:
         raise
     except OUTAGES as error:
         log.warning("the database can't be used: %s: %s", type(error).__name__, error)
-        raise Unavailable from error
+        raise (DatabaseFull if isinstance(error, asyncpg.DiskFullError) else Unavailable) from error
 
 
 async def _nothing(_: object) -> None:

@@ -21,6 +21,7 @@ from adapters.persistence.database import WAIT, NotUnique
 from adapters.persistence.sqlite_changes import Changes
 from adapters.persistence.sqlite_threads import Threads
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
+from application.ports.persistence import DatabaseFull
 from application.uninterrupted import to_the_end
 from domain.errors import Unavailable
 
@@ -44,7 +45,11 @@ def _translated() -> Iterator[None]:
         if _is_of_a_statement(error):
             raise
         log.warning("the database can't be used: %s", error)
-        raise Unavailable from error
+        raise (DatabaseFull if _is_full(error) else Unavailable) from error
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _is_of_a_statement(error: Exception) -> bool:

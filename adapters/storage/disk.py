@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 BLOCK: Final = 2 * 1024 * 1024
-"""Bytes that go to or from the disk in one step: one trip to a thread."""
+"""Bytes that go to the disk in one step: one trip to a thread."""
+PIECE: Final = 256 * 1024
+"""Bytes that come from the disk in one step: as many wait in memory for each client that is slow to take them."""
 THREADS: Final = 16
 """For each store: how many steps may be under way at once. The others wait for their turn."""
 WAIT: Final = 120.0
@@ -78,12 +80,12 @@ class DiskBlobStore:
     @asynccontextmanager
     async def read_staged(self, staged: Staged) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._opened(self._staged(staged)) as file:
-            yield self._blocks_of(file, staged.size)
+            yield self._pieces_of(file, staged.size)
 
     @asynccontextmanager
     async def read(self, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._opened(self._path(sha256), start) as file:
-            yield self._blocks_of(file, None if end is None else max(0, end - start))
+            yield self._pieces_of(file, None if end is None else max(0, end - start))
 
     async def delete(self, sha256: str) -> None:
         await self._run(self._path(sha256).unlink, True)
@@ -125,15 +127,15 @@ class DiskBlobStore:
         if not opening.cancelled() and opening.exception() is None:
             self._threads.submit(opening.result().close)
 
-    async def _blocks_of(self, file: BinaryIO, length: int | None) -> AsyncIterator[bytes]:
+    async def _pieces_of(self, file: BinaryIO, length: int | None) -> AsyncIterator[bytes]:
         """From where the file stands, `length` bytes or up to its end."""
         while length is None or length > 0:
-            block = await self._run(file.read, BLOCK if length is None else min(BLOCK, length))
-            if not block:
+            piece = await self._run(file.read, PIECE if length is None else min(PIECE, length))
+            if not piece:
                 return
             if length is not None:
-                length -= len(block)
-            yield block
+                length -= len(piece)
+            yield piece
 
     async def _run(self, step: Callable[..., T], *arguments: object) -> T:
         return await self._end_of(self._threads.submit(step, *arguments))

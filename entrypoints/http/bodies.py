@@ -150,7 +150,12 @@ def media_type(request: Request) -> str:
 
 
 def is_encoded(request: Request) -> bool:
-    return any(coding.lower() != "identity" for coding in request.headers.getlist("content-encoding"))
+    """Whether the body is compressed, say: in itself, or on its way, where the server undoes nothing but the chunks."""
+    in_itself = request.headers.getlist("content-encoding")
+    on_its_way = request.headers.getlist("transfer-encoding")
+    return any(each.lower() != "identity" for each in in_itself) or any(
+        each.lower() != "chunked" for each in on_its_way
+    )
 
 
 async def not_allowed() -> None:

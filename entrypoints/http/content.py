@@ -23,6 +23,7 @@ from entrypoints.http.preconditions import entity_tags, header_value
 SHOWN: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What `?inline=true` shows instead of saving it."""
 OUTSIDE: Final = "The range lies outside of the content"
+ANOTHER: Final = "The content is another one by now"
 POLICY: Final = "sandbox; default-src 'none'"
 RANGE: Final = re.compile(r"bytes=[ \t]*(?:([0-9]{1,100})-([0-9]{0,100})|-([0-9]{1,100}))[ \t]*", re.IGNORECASE)
 """One range (RFC 9110 section 14.1.2). Several at once are answered with the whole, which is allowed."""
@@ -39,6 +40,10 @@ class RangeNotSatisfiable(RequestError):
         super().__init__(416, "range_not_satisfiable", OUTSIDE, {"Content-Range": f"bytes */{size}"})
 
 
+def another_by_now() -> RequestError:
+    return RequestError(412, "version_mismatch", ANOTHER)
+
+
 def disposition(kind: str, filename: str) -> str:
     """`Content-Disposition` (RFC 6266): the name as it is, and in ASCII for those who read no more than that."""
     plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", filename)
@@ -46,7 +51,11 @@ def disposition(kind: str, filename: str) -> str:
 
 
 def serve(request: Request, content: Content, *, inline: bool = False) -> Response:
-    """The answer to a GET or HEAD. Raises `RangeNotSatisfiable`."""
+    """The answer to a GET or HEAD. Raises `RangeNotSatisfiable`, and 412 `version_mismatch` if the client has begun
+    with content that this isn't."""
+    demanded = header_value(request, "if-match")
+    if demanded not in (None, "*") and content.sha256 not in entity_tags(demanded or "", weak=False):
+        raise another_by_now()
     tag = f'"{content.sha256}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Content-Security-Policy": POLICY}
     known = header_value(request, "if-none-match")
@@ -144,6 +153,7 @@ def answers(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The content.", "headers": _HEADERS, "content": _BINARY},
         206: {"description": "The part of it that was asked for.", "headers": _HEADERS, "content": _BINARY},
         304: {"description": "The client has this content already."},
+        412: described(412, {"version_mismatch": ANOTHER}),
         416: described(416, {"range_not_satisfiable": OUTSIDE}),
     }
 
@@ -154,6 +164,9 @@ async def _conditions(
     ] = None,
     _ifrange_: Annotated[
         str | None, Header(alias="If-Range", description="The range only if the content still has this `ETag`.")
+    ] = None,
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="Only if the content still has this `ETag`.")
     ] = None,
     if_none_match: Annotated[
         str | None, Header(alias="If-None-Match", description="Not if the content still has this `ETag`.")

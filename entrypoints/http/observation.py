@@ -1,5 +1,6 @@
 """What every request gets: an id, headers, a log line and a count; and an answer whatever happens."""
 
+import asyncio
 import re
 from time import perf_counter
 from typing import Final
@@ -11,7 +12,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.correlation import request_id
-from entrypoints.http.errors import MOST_HEADER_BYTES, RequestError, error_response, headers_too_large, internal_error
+from domain.errors import Unavailable
+from entrypoints.http.errors import (
+    MOST_HEADER_BYTES,
+    RequestError,
+    answer_to,
+    error_response,
+    headers_too_large,
+    internal_error,
+)
 from entrypoints.metrics import Metrics
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -102,8 +111,8 @@ class Observation:
 
 
 class Rescue:
-    """Next to the app: what fails in it, and what it shouldn't see, is answered here, so that the answer passes through
-    all layers further out as any other does."""
+    """Next to the app: what fails in it, what it shouldn't see, and what is given up because the server stops, is
+    answered here, so that the answer passes through all layers further out as any other does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -124,6 +133,10 @@ class Rescue:
 
         try:
             await self._app(scope, receive, send_noted)
+        except asyncio.CancelledError:  # the server has waited for it as long as it does
+            if begun:
+                raise
+            await (await answer_to(Request(scope), Unavailable()))(scope, receive, send)
         except Exception as error:
             log.error("request failed", exc_info=error)
             if not begun:

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from stat import S_ISDIR
 
 import pytest
 
@@ -31,6 +32,35 @@ asyncio.run(DiskBlobStore(Path(sys.argv[1])).stage(chunks()))
 """
 
 
+class Disk:
+    """What a loss of power would leave: names and sizes as they were when their folder or file was last synced."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sizes: dict[int, int] = {}
+        self._names: dict[int, dict[str, int]] = {}
+        self._sync = os.fsync
+        monkeypatch.setattr(os, "fsync", self._synced)
+
+    def _synced(self, descriptor: int) -> None:
+        self._sync(descriptor)
+        status = os.fstat(descriptor)
+        if S_ISDIR(status.st_mode):
+            names = {name: os.stat(name, dir_fd=descriptor).st_ino for name in os.listdir(descriptor)}
+            self._names[status.st_ino] = names
+        else:
+            self._sizes[status.st_ino] = status.st_size
+
+    def left_of(self, folder: Path) -> dict[str, int]:
+        """The files in there and their sizes; `folder` itself must have been there before."""
+        return dict(self._left_in(folder.stat().st_ino, ""))
+
+    def _left_in(self, inode: int, above: str) -> Iterator[tuple[str, int]]:
+        for name, inside in self._names.get(inode, {}).items():
+            if inside in self._sizes:
+                yield above + name, self._sizes[inside]
+            yield from self._left_in(inside, f"{above}{name}/")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data" / "files"
@@ -53,6 +83,20 @@ async def test_a_blob_lies_under_its_hash(blobs: DiskBlobStore, folder: Path) ->
     await kept(blobs)
 
     assert files_in(folder) == {f"{CONTENT_SHA256[:2]}/{CONTENT_SHA256[2:4]}/{CONTENT_SHA256}"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are synced on Unix only")
+async def test_what_is_staged_or_kept_survives_a_loss_of_power(
+    blobs: DiskBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    content = bytes(BLOCK) + CONTENT
+    staged = await blobs.stage(in_chunks(content))
+    assert disk.left_of(tmp_path) == {f"data/files/staging/{staged.key}": len(content)}
+
+    await blobs.keep(staged)
+    place = f"{staged.sha256[:2]}/{staged.sha256[2:4]}/{staged.sha256}"
+    assert disk.left_of(tmp_path) == {f"data/files/{place}": len(content)}
 
 
 async def test_a_full_disk_leaves_nothing_behind_and_the_next_one_is_stored_when_there_is_room(tmp_path: Path) -> None:
@@ -89,6 +133,12 @@ async def test_without_any_room_nothing_can_be_stored_and_everything_read(tmp_pa
         await blobs.ping()
         await blobs.keep(staged)
         await blobs.stage(in_chunks(CONTENT))
+
+
+async def test_who_is_slow_to_take_what_is_read_keeps_little_of_it_in_memory(blobs: DiskBlobStore) -> None:
+    staged = await blobs.stage(in_chunks(bytes(2 * BLOCK + 1)))
+    async with blobs.read_staged(staged) as pieces:
+        assert max([len(piece) async for piece in pieces]) <= 256 * 1024
 
 
 async def test_who_is_cancelled_again_while_a_draft_is_removed_still_leaves_nothing(

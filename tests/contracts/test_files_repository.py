@@ -116,6 +116,16 @@ async def test_a_deleted_file_is_gone_and_its_id_is_not_given_again(store: Store
     assert (await has_file(store, ada)).id > file.id
 
 
+async def test_nobody_reads_a_file_whose_owner_is_gone(store: Store) -> None:
+    ada, bob = await store.has(), await store.has("bob@example.org")
+    file, kept = await has_file(store, ada), await has_file(store, bob)
+    async with store.begin() as work:
+        await work.users.delete(ada.id)
+    with pytest.raises(FileNotFound):
+        await store.reads.file(file.id)
+    assert await store.reads.file(kept.id) == kept
+
+
 async def test_files_are_listed_newest_first_page_by_page(store: Store) -> None:
     ada, bob = await store.has(), await store.has("bob@example.org")
     added = [await has_file(store, ada, f"{n}") for n in range(5)]

@@ -1,7 +1,11 @@
 """What everything that looks at images promises, then what Pillow is asked to get right."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
@@ -17,6 +21,7 @@ from domain.images import ImageFormat, ImageInfo, InvalidImage
 from tests.fakes.images import PretendedImages, pretended
 from tests.images import AWKWARD, FORMATS, animated, drawn, encoded, turned
 
+ROOT: Final = Path(__file__).parents[2]
 QUARTERS: Final = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 """The colours of `drawn`, clockwise from the top left."""
 
@@ -181,6 +186,35 @@ class TestPillow:
         pillow.close()
         with pytest.raises(Unavailable):
             await pillow.examine(drawn())
+
+
+LOOK_AT_A_LARGE_ONE: Final = """
+import asyncio
+from pathlib import Path
+from adapters.images.pillow import PillowImages
+from tests.images import drawn, png
+
+def memory():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+async def grown():
+    images, large = PillowImages(), png(7000, 7000, colour=6)
+    for content in (drawn("png", 600, 400), large):
+        before = memory()
+        await images.examine(content)
+        await images.thumbnail(content, 64)
+    return memory() - before
+
+print(asyncio.run(grown()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what memory a process has is read from /proc")
+def test_the_memory_that_a_large_image_took_is_given_back() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", LOOK_AT_A_LARGE_ONE], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert int(process.stdout) * os.sysconf("SC_PAGE_SIZE") < 100 * 1024 * 1024
 
 
 @st.composite

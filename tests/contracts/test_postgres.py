@@ -17,6 +17,7 @@ from adapters.persistence.postgres import DIALECT, POOL_SIZE, PostgresDatabase
 from adapters.persistence.statements import Statement, prepare
 from adapters.persistence.work import PING
 from application.ports.jobs import NewJob
+from application.ports.persistence import DatabaseFull
 from domain.errors import Unavailable
 from domain.users import User
 from tests.contracts.stores import Store, store_on
@@ -25,6 +26,7 @@ from tests.postgres_server import PostgresServer
 from tests.running_app import eventually
 
 SLEEP: Final = Statement(select(func.pg_sleep(3600)))
+DISK_FULL: Final = Statement(text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$"))
 WRONG: Final = Statement(select(text("no_such_column")))
 DEADLINE: Final = 60.0
 
@@ -320,6 +322,15 @@ class TestConnections:
             assert database.connections()["used"] == 0
         finally:
             await database.close()
+
+    async def test_a_server_whose_disk_is_full_is_told_from_one_that_is_away(
+        self, database: PostgresDatabase, store: Store
+    ) -> None:
+        with pytest.raises(DatabaseFull):
+            async with database.transaction() as transaction:
+                await transaction.run(DISK_FULL)
+
+        assert (await store.has()).id == 1
 
     async def test_a_transaction_that_fails_leaves_no_open_transaction(
         self, database: PostgresDatabase, store: Store, migrated_postgres_url: str

@@ -15,6 +15,7 @@ import pytest
 from adapters.persistence.migrations import head
 from adapters.persistence.sqlite import READERS, SqliteDatabase
 from adapters.persistence.sqlite_file import connect
+from application.ports.persistence import DatabaseFull
 from domain.errors import Unavailable
 from tests.builders import a_user
 from tests.contracts.stores import Store, store_on
@@ -223,7 +224,7 @@ async def test_a_file_system_without_room_makes_writing_unavailable_until_there_
             store = store_on(database, clock)
             stored = await store.has("ada@example.org")
             fill(ballast)
-            with pytest.raises(Unavailable):
+            with pytest.raises(DatabaseFull):
                 await store.has("grace@example.org", full_name="x" * 200_000)
             assert await store.reads.user(stored.id) == stored
 

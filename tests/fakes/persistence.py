@@ -219,9 +219,10 @@ class InMemoryStore:
 
     async def file(self, file_id: int) -> File:
         await self._answer()
-        if file_id not in self._tables.files:
+        file = self._tables.files.get(file_id)
+        if file is None or file.owner_id not in self._tables.users:
             raise FileNotFound
-        return replace(self._tables.files[file_id])
+        return replace(file)
 
     async def newest_file(self, owner_id: int, filename: str) -> File:
         await self._answer()

@@ -109,6 +109,24 @@ async def _upload_that_dies(settings: dict[str, Any], user_id: int, step: int) -
         return await process.wait()
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_what_a_dead_process_had_staged_is_swept_unasked_once_its_grace_is_over(
+    database: dict[str, str], data: Path
+) -> None:
+    old, young = (data / "files" / "staging" / (letter * 32) for letter in "ab")
+    old.parent.mkdir(parents=True)
+    for path, age in ((old, STAGED_GRACE + timedelta(minutes=1)), (young, STAGED_GRACE - timedelta(minutes=10))):
+        path.write_bytes(CONTENT)
+        begun = (datetime.now(UTC) - age).timestamp()
+        os.utime(path, (begun, begun))
+    async with serving(data, **database):
+
+        async def only_the_young_one_is_left() -> bool:
+            return on_disk(data) == {young.name: len(CONTENT)}
+
+        await comes_true(only_the_young_one_is_left, 60)
+
+
 async def test_a_client_that_goes_away_leaves_nothing_behind(database: dict[str, str], data: Path) -> None:
     async with serving(data, **database) as portico:
         headers = await signed_in(portico)

@@ -194,6 +194,22 @@ async def test_content_that_the_client_has_is_not_sent_again(app: RunningApp) ->
     assert (await content(app, ada, file, {"If-None-Match": '"other"'})).status_code == 200
 
 
+async def test_who_goes_on_with_content_that_is_another_by_now_is_told(app: RunningApp) -> None:
+    _, ada = await app.user()
+    tag = f'"{(await upload(app, ada, TEN, "a.txt"))["sha256"]}"'
+
+    async def go_on(condition: str) -> Any:
+        return await app.http.get("/files/download/a.txt", headers={**ada, "Range": "bytes=5-", "If-Match": condition})
+
+    for condition in (tag, f'"other", {tag}', "*"):
+        response = await go_on(condition)
+        assert (response.status_code, response.content) == (206, TEN[5:])
+    for condition in (f"W/{tag}", '"other"', "no tag", ""):
+        assert outcome(await go_on(condition)) == (412, "version_mismatch")
+    await upload(app, ada, b"something else", "a.txt")
+    assert outcome(await go_on(tag)) == (412, "version_mismatch")
+
+
 async def test_an_empty_file_is_served_and_has_no_ranges(app: RunningApp) -> None:
     _, ada = await app.user()
     file = await upload(app, ada, b"")

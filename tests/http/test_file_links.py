@@ -10,7 +10,7 @@ from tests.fakes import SettableClock
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.http.uploading import Headers, upload
-from tests.running_app import RunningApp
+from tests.running_app import PASSWORD, RunningApp
 
 
 async def link(app: RunningApp, headers: Headers, file: dict[str, Any], expires_in: int = 60) -> dict[str, Any]:
@@ -69,6 +69,16 @@ async def test_a_link_dies_with_its_file(app: RunningApp) -> None:
     path = path_of((await link(app, ada, file))["url"])
     await app.http.delete(f"/files/{file['id']}", headers=ada)
     await upload(app, ada)
+    assert outcome(await app.at_root.get(path)) == (404, "file_not_found")
+
+
+async def test_a_link_dies_with_the_account_that_made_it_before_its_files_are_removed(start_app: StartApp) -> None:
+    app = await start_app(with_worker=False)
+    _, ada = await app.user()
+    path = path_of((await link(app, ada, await upload(app, ada)))["url"])
+    assert (await app.at_root.get(path)).status_code == 200
+    deleted = await app.http.request("DELETE", "/users/me", headers=ada, json={"password": PASSWORD})
+    assert deleted.status_code == 204
     assert outcome(await app.at_root.get(path)) == (404, "file_not_found")
 
 

@@ -116,6 +116,7 @@ async def test_another_type_than_a_form_is_refused(app: RunningApp) -> None:
         {"Content-Type": "application/json"},
         {"Content-Type": "application/x-www-form-urlencoded"},
         {**headers, "Content-Encoding": "gzip"},
+        {**headers, "Transfer-Encoding": "gzip, chunked"},
     ):
         response = await app.http.post("/files/upload", content=body, headers={**ada, **wrong})
         assert outcome(response) == (415, "unsupported_media_type")
@@ -172,6 +173,40 @@ async def test_a_full_disk_is_said_leaves_nothing_behind_and_the_next_upload_wor
         await app.http.delete(f"/files/{first['id']}", headers=ada)
         await work_done(app)
         await upload(app, ada, b"x" * 3 * MEBIBYTE)
+
+
+@on(database="sqlite", storage="disk")
+async def test_a_disk_too_full_for_the_database_is_said_and_leaves_nothing_behind(start_app: StartApp) -> None:
+    app = await start_app()
+    _, ada = await app.user()
+    resumable = {"Tus-Resumable": "1.0.0", "Upload-Length": "9", "Upload-Metadata": "filename YQ==," + "x" * 8000}
+
+    async def allow(pages: str) -> None:
+        await app.container.database().writer.run(
+            lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        )
+
+    async def upload_until_full() -> list[dict[str, Any]]:
+        """What was stored before it was."""
+        files: list[dict[str, Any]] = []
+        while True:
+            response = await app.http.post(
+                "/files/upload", files={"file": ("x" * 255, b"%d" % len(files))}, headers=ada
+            )
+            if response.status_code != 201:
+                assert outcome(response) == (507, "storage_full")
+                return files
+            files.append(response.json())
+
+    await allow("1")  # as many as there are
+    files = await upload_until_full()
+    begun = [await app.http.post("/files/resumable", headers=ada | resumable) for _ in range(8)]
+    assert outcome(begun[-1]) == (507, "storage_full")
+    assert set(stored(app)) == {file["sha256"] for file in files}
+
+    await allow("1000000")
+    assert (await app.http.post("/files/resumable", headers=ada | resumable)).status_code == 201
+    await upload(app, ada)
 
 
 async def test_files_are_listed_newest_first_by_offset_and_by_cursor(app: RunningApp) -> None:

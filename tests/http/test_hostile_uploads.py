@@ -119,6 +119,24 @@ async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
     assert stored(app) == {}
 
 
+async def test_an_upload_that_a_server_which_stops_gives_up_is_answered(app: RunningApp) -> None:
+    _, ada = await app.user()
+    waits = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield GOOD[:80]
+        waits.set()
+        await asyncio.Event().wait()
+
+    sending = asyncio.create_task(app.http.post("/files/upload", content=body(), headers={**ada, **HEADERS}))
+    await waits.wait()
+    sending.cancel()
+    response = await sending
+    assert outcome(response) == (503, "unavailable")
+    assert response.headers["Retry-After"]
+    assert stored(app) == {}
+
+
 async def test_an_upload_that_takes_half_a_day_is_ended(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("entrypoints.http.bodies.LONGEST_SECONDS", 0.1)
     _, ada = await app.user()

@@ -1,6 +1,8 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from application import resumable
 from application.collecting import STAGED_GRACE
+from application.ports.persistence import DatabaseFull, Work
 from application.ports.storage import StorageFull
 from application.uploads import Draft, Upload
 from domain import resumable as rules
@@ -372,6 +375,24 @@ async def test_a_full_or_absent_store_costs_no_more_than_the_last_part(world: Wo
     assert await world.get_upload(ada, upload.id) == upload
     world.blob_store.available, world.blob_store.capacity = True, None
     assert await content_of(world, await send(world, ada, upload, SENT[upload.offset :], offset=upload.offset)) == SENT
+
+
+async def test_a_database_without_room_is_a_full_store_and_nothing_is_left_of_what_came(world: World) -> None:
+    ada = await an_actor(world)
+    upload = await create(world, ada)
+
+    @asynccontextmanager
+    async def full() -> AsyncIterator[Work]:
+        async with world.store.begin() as work:
+            yield work
+            raise DatabaseFull
+
+    receive = replace(world.receive_upload, begin=full)
+    for content in (SENT[:9], SENT[:30]):
+        with pytest.raises(StorageFull):
+            await receive(ada, upload.id, offset=0, chunks=chunks(content), declared=0, checksum=None)
+        assert world.blob_store.staged == {}
+    assert await world.get_upload(ada, upload.id) == upload
 
 
 async def test_a_file_that_can_not_be_made_leaves_the_upload_as_it_was(world: World) -> None:

@@ -19,6 +19,7 @@ from application.ports.persistence.tasks import Tasks
 from application.ports.persistence.thumbnails import Thumbnails
 from application.ports.persistence.users import Users
 from application.ports.realtime import Change
+from domain.errors import Unavailable
 from domain.events import Event
 from domain.files import File
 from domain.idempotency import KeptAnswer
@@ -33,6 +34,10 @@ from domain.tasks import Task
 from domain.users import Email, User, UserId
 
 T = TypeVar("T")
+
+
+class DatabaseFull(Unavailable):
+    """There is no room left to write anything down; what was tried is undone."""
 
 
 class Work(Protocol):
@@ -99,7 +104,7 @@ class Reads(Protocol):
         """The items of that user; each of the words is in the title or the description, in any case."""
 
     async def file(self, file_id: int) -> File:
-        """Raises `FileNotFound`."""
+        """Raises `FileNotFound`, also once its owner's account is deleted, and the file is about to be."""
 
     async def newest_file(self, owner_id: int, filename: str) -> File:
         """That user's newest file of that name. Raises `FileNotFound`."""
