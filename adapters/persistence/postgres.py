@@ -20,6 +20,9 @@ from domain.errors import Unavailable
 
 POOL_SIZE: Final = 10
 COMMAND_TIMEOUT: Final = 30.0
+STATEMENT_TIMEOUT: Final = COMMAND_TIMEOUT + 5.0
+"""Seconds after which PostgreSQL ends a statement by itself: a request to end it that comes a moment before the
+statement does is lost."""
 IDLE_TIMEOUT: Final = 10.0
 """Seconds after which PostgreSQL undoes a transaction that nothing more is heard of: a process that is frozen, or on
 the far side of a cut network, must not keep its locks."""
@@ -131,6 +134,7 @@ class PostgresDatabase:
             server_settings={
                 "application_name": "portico",
                 "jit": "off",
+                "statement_timeout": f"{STATEMENT_TIMEOUT * 1000:.0f}",
                 "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT * 1000:.0f}",
             },
         )

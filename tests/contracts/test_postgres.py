@@ -244,7 +244,7 @@ class TestConnections:
     async def test_of_four_times_as_many_as_there_are_connections_nobody_is_passed_over(
         self, database: PostgresDatabase
     ) -> None:
-        crowd, times = 4 * POOL_SIZE, 10
+        crowd, times = 4 * POOL_SIZE, 20
         begun = most_before = 0
 
         async def ask_again_and_again() -> None:
@@ -260,7 +260,7 @@ class TestConnections:
             await asyncio.gather(*(ask_again_and_again() for _ in range(crowd)))
 
         assert begun == crowd * times
-        assert most_before < 2 * crowd
+        assert most_before < 4 * crowd  # of all: a connection that is slow lets the others go round more than once
 
     async def test_who_gets_no_connection_in_time_gives_up(
         self, database: PostgresDatabase, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -305,17 +305,18 @@ class TestConnections:
         await until_there_are(0, migrated_postgres_url, "active")
         await database.close()
 
-    @pytest.mark.parametrize("setting", ["statement_timeout", "idle_in_transaction_session_timeout"])
+    @pytest.mark.parametrize("limit", ["STATEMENT_TIMEOUT", "IDLE_TIMEOUT"])
     async def test_a_limit_of_the_servers_is_unavailable_and_leaves_nothing(
-        self, migrated_postgres_url: str, clock: SettableClock, setting: str
+        self, migrated_postgres_url: str, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, limit: str
     ) -> None:
-        database = PostgresDatabase(f"{migrated_postgres_url}&{setting}=200")
+        monkeypatch.setattr(f"adapters.persistence.postgres.{limit}", 0.2)
+        database = PostgresDatabase(migrated_postgres_url)
         await database.open()
         store = store_on(database, clock)
         try:
             with pytest.raises(Unavailable):
                 async with database.transaction() as transaction:
-                    if setting == "statement_timeout":
+                    if limit == "STATEMENT_TIMEOUT":
                         await transaction.first(SLEEP)
                     await until_there_are(0, migrated_postgres_url, "idle in transaction")
             await store.reads.ping()
