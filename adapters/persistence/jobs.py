@@ -18,7 +18,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -33,15 +32,12 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from adapters.persistence.database import JOBS, Database, NotUnique, Transaction
+from adapters.persistence.job_records import DUE, figures, find_job, list_jobs
 from adapters.persistence.rows import JobRow
-from adapters.persistence.statements import Row, Statement, now_ms, texts_in
+from adapters.persistence.statements import Statement, now_ms, texts_in
 from application.correlation import request_id, traceparent
-from application.ports.jobs import RUN_TASK, TASK_ID, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
+from application.ports.jobs import RUN_TASK, Job, JobDetails, JobRecord, LeaseLost, NewJob, QueueFigures
 
-_DUE: Final = col(JobRow.due_at) <= now_ms()
-_STATE: Final = case(
-    (col(JobRow.due_at).is_(None), "dead"), (col(JobRow.owner).is_not(None), "running"), else_="waiting"
-)
 _MINE: Final = and_(
     col(JobRow.id) == bindparam("job_id"),
     col(JobRow.owner) == bindparam("by_owner"),
@@ -63,13 +59,13 @@ ADD: Final = Statement(
 )
 _LASTS: Final = col(JobRow.kind) == literal_column(f"'{RUN_TASK}'")  # as it is, or no index for just these would serve
 ANY_DUE: Final = Statement(
-    select(col(JobRow.id)).where(_DUE, or_(not_(_LASTS), bindparam("lasting", type_=Integer) > 0)).limit(1)
+    select(col(JobRow.id)).where(DUE, or_(not_(_LASTS), bindparam("lasting", type_=Integer) > 0)).limit(1)
 )
 
 
 def _to_claim(kinds: ColumnElement[bool], limit: str, *order: Any) -> Select[str]:
     """Looked up once: PostgreSQL may run a subquery again for each row, and take more than the limit."""
-    due = select(col(JobRow.id)).where(_DUE, kinds).order_by(*order).limit(bindparam(limit))
+    due = select(col(JobRow.id)).where(DUE, kinds).order_by(*order).limit(bindparam(limit))
     return select(due.with_for_update(skip_locked=True).cte(f"to_claim_{limit}").c.id)
 
 
@@ -127,34 +123,6 @@ REVIVE: Final = Statement(
     .values(due_at=now_ms(), attempt=0, error=null())
 )
 CANCEL: Final = Statement(delete(JobRow).where(col(JobRow.id) == bindparam("job_id")))
-FIGURES: Final = Statement(
-    select(
-        func.count().filter(_DUE),
-        func.coalesce(now_ms() - func.min(col(JobRow.due_at)).filter(_DUE), 0),
-        func.count().filter(col(JobRow.due_at).is_(None)),
-        func.count().filter(col(JobRow.owner).is_not(None), col(JobRow.due_at) > now_ms()),
-        func.count().filter(col(JobRow.owner).is_(None), col(JobRow.due_at).is_not(None), col(JobRow.attempt) > 0),
-    ).select_from(JobRow)
-)
-_RECORD: Final = (
-    col(JobRow.id),
-    col(JobRow.kind),
-    _STATE,
-    col(JobRow.attempt),
-    col(JobRow.error),
-    now_ms() - col(JobRow.created_at),
-)
-LIST: Final = Statement(
-    select(*_RECORD)
-    .where(or_(bindparam("state") == "", bindparam("state") == _STATE))
-    .order_by(col(JobRow.created_at), col(JobRow.id))
-    .limit(bindparam("limit"))
-)
-FIND: Final = Statement(
-    select(
-        *_RECORD, col(JobRow.due_at) - now_ms(), col(JobRow.owner), col(JobRow.request_id), col(JobRow.payload)
-    ).where(col(JobRow.id) == bindparam("job_id"))
-)
 
 
 def _ms(span: timedelta) -> int:
@@ -279,31 +247,10 @@ class SqlJobQueue:
         await self._database.wait_for(JOBS, timeout)
 
     async def figures(self) -> QueueFigures:
-        row = await self._database.first(FIGURES)
-        assert row is not None  # an aggregate always has a row
-        depth, age, dead, running, retrying = row
-        return QueueFigures(depth, age / 1000, dead=dead, running=running, retrying=retrying)
+        return await figures(self._database)
 
     async def list_jobs(self, *, state: str | None, limit: int) -> Sequence[JobRecord]:
-        rows = await self._database.all(LIST, state=state or "", limit=limit)
-        return [_record(row) for row in rows]
+        return await list_jobs(self._database, state=state, limit=limit)
 
     async def find(self, job_id: str) -> JobDetails | None:
-        row = await self._database.first(FIND, job_id=job_id)
-        if row is None:
-            return None
-        *record, due, owner, request, text = row
-        payload = json.loads(text)
-        return JobDetails(
-            _record(record),
-            due_in_seconds=None if due is None else due / 1000,
-            owner=owner,
-            request_id=request,
-            payload_keys=list(payload),
-            task_id=payload.get(TASK_ID),
-        )
-
-
-def _record(row: Row) -> JobRecord:
-    id_, kind, state, attempt, error, age = row
-    return JobRecord(id_, kind, state, attempt, error, age / 1000)
+        return await find_job(self._database, job_id)
