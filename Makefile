@@ -33,8 +33,9 @@ lint: install  ## Check the format, the style, the types and the import contract
 bench: install  ## Run the benchmarks, as ratios
 	.venv/bin/python -m tests.benchmarks $(ARGS)
 
-soak: install  ## Let the hosts of a whole deployment fail, one after the other (ROUNDS=…)
-	PORTICO_SOAK_ROUNDS=$(ROUNDS) .venv/bin/pytest -n 0 -s tests/faults/test_many_machines.py $(ARGS)
+soak: install  ## Let workers, databases and the hosts of a whole deployment fail for long (ROUNDS=… of the hosts)
+	PORTICO_SOAK_ROUNDS=$(ROUNDS) .venv/bin/pytest -n 0 -s tests/faults/test_exactly_once.py \
+		tests/faults/test_many_machines.py $(ARGS)
 
 mutants: install  ## Change the rules and use cases bit by bit, and see that a test fails each time (ARGS=… names some)
 	.venv/bin/mutmut run $(ARGS)

@@ -2,7 +2,7 @@
 
 Each row of an import must be there exactly once, each mail at least once under one Message-ID, and nothing stuck. If no
 fault happened to interrupt an import, there are more of both. The short form is part of the suite, always with one
-seed; `PORTICO_FAULTS=long` runs the long one with any, `PORTICO_SEED` one that was printed before.
+seed; `make soak` runs the long one with another each time, which is printed; `PORTICO_SOAK_SEED` repeats such a run.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from tests.mail_server import MailServer, smtp_server
 from tests.postgres_server import PostgresServer
 from tests.running_app import settings_for
 
-IS_LONG: Final = os.environ.get("PORTICO_FAULTS") == "long"
+IS_LONG: Final = "PORTICO_SOAK_ROUNDS" in os.environ
 IMPORTS: Final = 200 if IS_LONG else 40
 MAILS: Final = 200 if IS_LONG else 40
 MOST_ROWS: Final = 4000
@@ -166,7 +166,7 @@ async def workers(
 
 
 def a_seed() -> int:
-    return int(os.environ.get("PORTICO_SEED") or (secrets.randbelow(2**32) if IS_LONG else 1))
+    return int(os.environ.get("PORTICO_SOAK_SEED") or (secrets.randbelow(2**32) if IS_LONG else 1))
 
 
 async def a_bad_moment(load: Load, dice: random.Random, share: float) -> None:
@@ -194,7 +194,7 @@ async def all_of_it(load: Load, processes: Sequence[Process], mails: MailServer)
 @pytest.mark.timeout(900)
 async def test_workers_that_are_killed_do_everything_once(database: dict[str, str], data: Path) -> None:
     seed = a_seed()
-    print(f"PORTICO_SEED={seed}")
+    print(f"PORTICO_SOAK_SEED={seed}")
     dice = random.Random(seed)
     async with (
         smtp_server(tls="none") as mails,
@@ -218,7 +218,7 @@ async def test_a_database_that_crashes_loses_nothing_and_doubles_nothing(
     own_postgres: PostgresServer, data: Path
 ) -> None:
     seed = a_seed()
-    print(f"PORTICO_SEED={seed}")
+    print(f"PORTICO_SOAK_SEED={seed}")
     dice = random.Random(seed)
     await asyncio.to_thread(own_postgres.create_database, "portico")
     database = {"DATABASE_URL": own_postgres.url("portico")}
