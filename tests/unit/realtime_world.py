@@ -127,10 +127,11 @@ class Service:
 
 @asynccontextmanager
 async def a_service(world: World) -> AsyncIterator[Service]:
-    """Its processes stop in the end."""
+    """Its processes stop in the end. What hasn't happened within an hour never will, and fails the test."""
     service = Service(world)
     try:
-        yield service
+        async with asyncio.timeout(3600):
+            yield service
     finally:
         for process in service.processes:
             await process.realtime.close()
