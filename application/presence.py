@@ -23,8 +23,9 @@ People = dict[str, dict[int, Person]]
 class _Peer:
     """Another process, as far as it told."""
 
-    def __init__(self, now: float) -> None:
-        self.heard_at = now
+    heard_at: float
+
+    def __init__(self) -> None:
         self.number: int | None = None
         """Of what it said last; None until it told the whole."""
         self.people: People = {}
@@ -58,7 +59,6 @@ class Presence:
     def leave(self, room: str, user_id: int) -> None:
         """This person is no longer in the room through this process."""
         person = _removed(self._here, room, user_id)
-        assert person is not None
         self._number += 1
         self._tell("went", by=self._name, number=self._number, room=room, user_id=user_id)
         if not self._is_in(room, user_id):
@@ -90,7 +90,7 @@ class Presence:
         if kind == "stopped":
             self._drop(name)
             return
-        peer = self._peers.setdefault(name, _Peer(_now()))
+        peer = self._peers.setdefault(name, _Peer())
         peer.heard_at = _now()
         if kind == "whole":
             self._replace(peer, message)
@@ -171,7 +171,7 @@ class Presence:
 
     def _remove(self, peer: _Peer, room: str, user_id: int) -> None:
         person = _removed(peer.people, room, user_id)
-        if person is not None and not self._is_in(room, user_id):
+        if not self._is_in(room, user_id):
             self.left(room, person)
 
     def _drop(self, name: str) -> None:
@@ -182,11 +182,10 @@ class Presence:
             del self._peers[name]
 
 
-def _removed(people: People, room: str, user_id: int) -> Person | None:
-    in_room = people.get(room, {})
-    person = in_room.pop(user_id, None)
-    if not in_room:
-        people.pop(room, None)
+def _removed(people: People, room: str, user_id: int) -> Person:
+    person = people[room].pop(user_id)
+    if not people[room]:
+        del people[room]
     return person
 
 

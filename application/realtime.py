@@ -59,7 +59,7 @@ class OpenConnection:
 class Realtime:
     """Implements `Listener`: hears the other processes and passes on what concerns the connections of this one.
 
-    `name` tells the processes apart. Nothing runs until `start`, which the first connection calls.
+    `name` tells the processes apart. Nothing runs until the first connection is added.
     """
 
     def __init__(self, name: str, reads: Reads, broadcaster: Broadcaster, words: Words, clock: Clock) -> None:
@@ -70,7 +70,7 @@ class Realtime:
         self._running: list[asyncio.Task[None]] = []
         self._link = asyncio.Event()
         self._changed: set[int] = set()
-        self._settled: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
         self.feed = Feed(reads, words)
         self._presence = Presence(name, self._tell)
         self.rooms = Rooms(self._presence, words, self._tell)
@@ -86,27 +86,32 @@ class Realtime:
     def add(self, connection: Connection) -> None:
         self._connections.add(connection)
         if not self._running:
-            for running in (self.feed.run, self._presence.run, self._end_expired, self._end_revoked, self._listen):
+            for running in (
+                self.feed.run,
+                self._presence.run,
+                self._end_expired,
+                self._end_revoked,
+                self._listen,
+                self._settle,
+            ):
                 self._running.append(asyncio.create_task(running(), name=f"realtime {running.__name__}"))
-            self._settled = asyncio.create_task(self._settle(), name="realtime settling")
 
     def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
     async def settled(self) -> None:
-        """Return once the other processes had the time to say who is there."""
-        if self._settled is not None:
-            await asyncio.shield(self._settled)
+        """Return once the other processes had the time to say who is there, or this one stops."""
+        await self._settled.wait()
 
     async def close(self) -> None:
         """Tell the others that this process is going, and stop."""
         if self._running:
             self._presence.stop()
-        tasks = [*self._running, *([self._settled] if self._settled else [])]
-        for task in tasks:
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
+        self._settled.set()
         self._tell_changed()
         await self._broadcaster.close()
 
@@ -151,6 +156,7 @@ class Realtime:
             async with asyncio.timeout(LINK_SECONDS):
                 await self._link.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
+        self._settled.set()
 
     async def _end_expired(self) -> None:
         """End the connections whose token has come to its end, whatever becomes of the database."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -72,6 +72,20 @@ class ProcessInMemory:
         return Line(self, connection, Conversation(connection, self.realtime, self.words))
 
 
+@dataclass
+class Overheard:
+    """A `Listener` that says nothing."""
+
+    messages: list[Any] = field(default_factory=list)
+
+    def heard(self, message: str) -> None:
+        self.messages.append(json.loads(message))
+
+    def linked(self) -> None: ...
+
+    def cut_off(self) -> None: ...
+
+
 @dataclass(eq=False)
 class Service:
     world: World
@@ -87,6 +101,22 @@ class Service:
         self.processes.append(process)
         return process
 
+    def overheard(self) -> list[Any]:
+        """What the processes tell each other from now on."""
+        ear = Overheard()
+        self.medium.listeners[MemoryBroadcaster()] = ear
+        return ear.messages
+
+    @contextmanager
+    def deaf(self, *processes: ProcessInMemory) -> Iterator[None]:
+        """What others say meanwhile is lost for these, who know nothing of it."""
+        deaf = [process.realtime for process in processes]
+        lost = {at: listener for at, listener in self.medium.listeners.items() if listener in deaf}
+        for at in lost:
+            del self.medium.listeners[at]
+        yield
+        self.medium.listeners.update(lost)
+
     async def change(self, user: User, *item_ids: int, told: ProcessInMemory | None = None) -> None:
         """Commit a change of each of these items; news of it goes out from that process, or is lost."""
         self.world.store.changed = told.realtime.changed if told else lambda _: None
@@ -97,10 +127,11 @@ class Service:
 
 @asynccontextmanager
 async def a_service(world: World) -> AsyncIterator[Service]:
-    """Its processes stop in the end."""
+    """Its processes stop in the end. What hasn't happened within an hour never will, and fails the test."""
     service = Service(world)
     try:
-        yield service
+        async with asyncio.timeout(3600):
+            yield service
     finally:
         for process in service.processes:
             await process.realtime.close()

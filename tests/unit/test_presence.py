@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,6 +37,14 @@ def kill(service: Service, process: ProcessInMemory) -> None:
     """Nothing is heard of it any more."""
     for task in process.realtime._running:
         task.cancel()
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Nothing waits for anything."""
+    began = asyncio.get_running_loop().time()
+    yield
+    assert asyncio.get_running_loop().time() - began < 0.01
 
 
 async def test_a_person_is_there_once_through_however_many_processes(world: World) -> None:
@@ -95,29 +105,101 @@ async def test_while_nobody_can_be_heard_nobody_leaves(world: World) -> None:
         hers = await in_room(one, ada)
         await in_room(two, grace)
         await hers.hears()
-        listeners = dict(service.medium.listeners)
-        service.medium.listeners.clear()
-        one.realtime.cut_off()
-        two.realtime.cut_off()
-        await asyncio.sleep(600)
-        service.medium.listeners.update(listeners)
+        with service.deaf(one, two):
+            one.realtime.cut_off()
+            two.realtime.cut_off()
+            await asyncio.sleep(600)
         one.realtime.linked()
         two.realtime.linked()
         assert await hers.waiting() == []
         assert await ids(hers) == [ada.id, grace.id]
 
 
-async def test_one_who_stood_still_takes_nobody_for_gone(world: World) -> None:
+async def test_one_who_stood_still_takes_nobody_for_gone_but_who_then_is(world: World) -> None:
     ada, grace = await an_account(world), await an_account(world, "grace@example.org")
     async with a_service(world) as service:
-        hers = await in_room(service.process(), ada)
-        await in_room(service.process(), grace)
+        one, two = service.process(), service.process()
+        hers = await in_room(one, ada)
+        await in_room(two, grace)
         await hers.hears()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         loop.stand_still(600)
+        await asyncio.sleep(60)
         assert await hers.waiting() == []
         assert await ids(hers) == [ada.id, grace.id]
+        kill(service, two)
+        assert told(await hers.hears()) == [("presence.left", grace.id)]
+
+
+async def test_while_nothing_is_lost_each_coming_and_going_takes_one_message(world: World) -> None:
+    ada = await an_account(world)
+    others = [await an_account(world, f"user{n}@example.org") for n in range(3)]
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        hers = await in_room(one, ada)
+        await in_room(two, ada)
+        overheard = service.overheard()
+        with at_once():
+            lines = [await in_room(two, other) for other in others]
+            assert told(await hers.hears(3)) == [("presence.joined", other.id) for other in others]
+            for line in lines:
+                line.hang_up()
+            assert told(await hers.hears(3)) == [("presence.left", other.id) for other in others]
+        await asyncio.sleep(60)
+        kinds = [message["kind"] for message in overheard]
+        assert kinds[:6] == ["entered"] * 3 + ["went"] * 3
+        assert set(kinds[6:]) == {"alive"}
+
+
+@pytest.mark.parametrize("later", [1, 3])
+async def test_who_missed_something_asks_the_one_who_said_it_once_as_soon_as_the_next_is_heard(
+    world: World, later: int
+) -> None:
+    ada = await an_account(world)
+    others = [await an_account(world, f"user{n}@example.org") for n in range(1 + later)]
+    async with a_service(world) as service:
+        one, two, three = service.process(), service.process(), service.process()
+        hers = await in_room(one, ada)
+        for process in (two, three):
+            await in_room(process, ada)
+        overheard = service.overheard()
+        with at_once():
+            with service.deaf(one):
+                await in_room(two, others[0])
+            for other in others[1:]:
+                await in_room(two, other)
+            assert told(await hers.hears(1 + later)) == [("presence.joined", other.id) for other in others]
+        assert [message["kind"] for message in overheard] == ["entered"] * (1 + later) + ["who", "whole"]
+
+
+async def test_one_that_was_not_heard_when_it_began_is_asked_as_soon_as_it_is(world: World) -> None:
+    ada = await an_account(world)
+    others = [await an_account(world, f"user{n}@example.org") for n in range(2)]
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        hers = await in_room(one, ada)
+        with service.deaf(one):
+            await in_room(two, others[0])
+        with at_once():
+            await in_room(two, others[1])
+            assert told(await hers.hears(2)) == [("presence.joined", other.id) for other in others]
+
+
+async def test_what_was_missed_is_learned_at_the_next_sign_of_life_if_nothing_else_is_said(world: World) -> None:
+    ada, grace = await an_account(world), await an_account(world, "grace@example.org")
+    async with a_service(world) as service:
+        one, two, three = service.process(), service.process(), service.process()
+        hers = await in_room(one, ada)
+        line = await in_room(two, grace)
+        await in_room(three, ada)
+        assert told(await hers.hears()) == [("presence.joined", grace.id)]
+        overheard = service.overheard()
+        with service.deaf(one):
+            line.hang_up()
+        async with asyncio.timeout(HEARTBEAT.total_seconds()):
+            assert told(await hers.hears()) == [("presence.left", grace.id)]
+        assert [message["kind"] for message in overheard if message["kind"] != "alive"] == ["went", "who", "whole"]
 
 
 @pytest.mark.parametrize("seed", range(20))

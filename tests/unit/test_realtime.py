@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.realtime.memory import MemoryBroadcaster
 from application.conversations import MOST_CHANNELS
 from application.realtime import LOOK_EVERY, OpenConnection
 from application.send_queue import Ending
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
+from domain.errors import Unavailable
 from domain.sessions import InvalidAccessToken
 from domain.users import User
 from tests.builders import World
@@ -79,33 +81,89 @@ async def test_one_who_may_no_longer_be_here_is_ended_in_every_process(world: Wo
             assert (hers.connection.send_queue.ending, other.connection.send_queue.ending) == (Ending.NOT_ALLOWED, None)
 
 
-async def test_one_question_is_asked_of_the_database_for_many_connections(
+async def test_one_question_is_asked_of_the_database_for_a_thousand_sessions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor = await world.actor(await world.has())
+    ada = await an_account(world)
     asked: list[Collection[str]] = []
-    live_sessions = world.store.live_sessions
 
-    async def counted(session_ids: Collection[str]) -> Collection[str]:
+    async def live_sessions(session_ids: Collection[str]) -> Collection[str]:
         asked.append(session_ids)
-        return await live_sessions(session_ids)
+        return {session_id for session_id in session_ids if not session_id.startswith("over")}
 
-    monkeypatch.setattr(world.store, "live_sessions", counted)
+    monkeypatch.setattr(world.store, "live_sessions", live_sessions)
     async with a_service(world) as service:
         process = service.process()
-        for number in range(300):
-            process.connect(actor.user, session_id=actor.session_id if number % 2 else f"over {number}")
+        names = [f"{'over' if number % 2 else 'live'} {number}" for number in range(1200)]
+        lines = [process.connect(ada, session_id=name) for name in names for _ in range(2)]
         await asyncio.sleep(1.5 * LOOK_EVERY.total_seconds())
-    assert [len(session_ids) for session_ids in asked] == [151]
+        assert [len(session_ids) for session_ids in asked] == [1000, 200]
+        assert {session_id for session_ids in asked for session_id in session_ids} == set(names)
+        assert [line.connection.send_queue.ending for line in lines] == [None, None, *[Ending.NOT_ALLOWED] * 2] * 600
 
 
-async def test_while_the_database_is_away_nobody_is_ended_for_that(world: World) -> None:
-    actor = await world.actor(await world.has())
+async def test_for_one_who_has_hung_up_the_database_is_not_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await an_account(world)
+    asked: list[Collection[str]] = []
+
+    async def live_sessions(session_ids: Collection[str]) -> Collection[str]:
+        asked.append(session_ids)
+        return session_ids
+
+    monkeypatch.setattr(world.store, "live_sessions", live_sessions)
     async with a_service(world) as service:
-        line = service.process().connect(actor.user, session_id=actor.session_id)
-        world.store.available = False
-        await asyncio.sleep(60)
-        assert line.connection.send_queue.ending is None
+        process = service.process()
+        lines = [process.connect(ada, session_id=name) for name in ("goes", "stays")]
+        lines[0].hang_up()
+        await asyncio.sleep(1.5 * LOOK_EVERY.total_seconds())
+        assert asked == [["stays"]]
+
+
+@pytest.mark.parametrize("error", [Unavailable(), ZeroDivisionError()], ids=repr)
+async def test_while_sessions_can_not_be_looked_at_nobody_is_ended_for_that(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    ada = await an_account(world)
+
+    async def live_sessions(_: Collection[str]) -> Collection[str]:
+        raise error
+
+    async with a_service(world) as service:
+        process = service.process()
+        stays, over = process.connect(ada), process.connect(ada, session_id="over")
+        with monkeypatch.context() as broken:
+            broken.setattr(world.store, "live_sessions", live_sessions)
+            await asyncio.sleep(60)
+            assert [line.connection.send_queue.ending for line in (stays, over)] == [None, None]
+        await asyncio.sleep(PROMISED)
+        assert [line.connection.send_queue.ending for line in (stays, over)] == [None, Ending.NOT_ALLOWED]
+    what = "sessions can't be looked at"
+    assert caplog.messages == [f"{what}; trying again until it works", f"over: {what}"]
+    assert bool(caplog.records[0].exc_info) == (not isinstance(error, Unavailable))
+
+
+async def test_while_the_others_can_not_be_reached_a_room_is_entered_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await an_account(world)
+    monkeypatch.setattr(MemoryBroadcaster, "listen", lambda *_: asyncio.Event().wait())
+    async with a_service(world) as service:
+        line = service.process().connect(ada)
+        async with asyncio.timeout(PROMISED):
+            await line.conversation.subscribe(KITCHEN, None)
+        assert await line.waiting() == [{"event": "subscribed", "channel": KITCHEN}]
+
+
+async def test_once_it_is_closed_nothing_runs_and_nobody_waits(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        process = service.process()
+        entering = asyncio.create_task(process.connect(ada).conversation.subscribe(KITCHEN, None))
+        await asyncio.sleep(0)
+        assert not entering.done()
+        await process.realtime.close()
+        assert asyncio.all_tasks() <= {asyncio.current_task(), entering}
+        await entering
 
 
 async def test_a_connection_has_a_bounded_number_of_channels(world: World) -> None:
@@ -161,6 +219,31 @@ async def test_only_who_is_in_a_room_may_speak_there(world: World) -> None:
         assert [event["event"] for event in await line.waiting()] == ["subscribed", "message", "unsubscribed"]
 
 
+async def test_what_one_says_in_a_room_all_in_it_hear_in_whichever_process_and_nobody_else(world: World) -> None:
+    ada, grace = await an_account(world), await an_account(world, "grace@example.org")
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        lines = [process.connect(user) for process in (one, two) for user in (ada, grace)]
+        elsewhere = two.connect(grace)
+        for line in lines:
+            await line.conversation.subscribe(KITCHEN, None)
+        await elsewhere.conversation.subscribe("room:hall", None)
+        for line in (*lines, elsewhere):
+            await line.waiting()
+        lines[0].conversation.publish(KITCHEN, '{"soup": [1, null]}')
+        heard = [await line.waiting() for line in lines]
+        [message] = heard[0]
+        assert message == {
+            "event": "message",
+            "channel": KITCHEN,
+            "id": message["id"],
+            "from": {"id": ada.id, "full_name": ada.full_name},
+            "data": {"soup": [1, None]},
+        }
+        assert heard == [[message]] * 4
+        assert await elsewhere.waiting() == []
+
+
 async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -170,7 +253,7 @@ async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
             process.realtime.lobby.enter(send_queue)
         await asyncio.sleep(1)
         one.realtime.lobby.say(7, "Hello")
-        assert [await send_queue.take() for send_queue in outboxes] == ["Client 7: Hello"] * 2
         one.realtime.lobby.leave(7, outboxes[0])
-        assert await outboxes[1].take() == "Client 7 left"
-        assert len(outboxes[0]) == 0
+        await asyncio.sleep(1)
+        heard = [[await send_queue.take() for _ in range(len(send_queue))] for send_queue in outboxes]
+        assert heard == [["Client 7: Hello"], ["Client 7: Hello", "Client 7 left"]]
