@@ -154,8 +154,8 @@ class Presence:
             self._remove(peer, room, message["user_id"])
 
     def _replace(self, peer: _Peer, message: Mapping[str, Any]) -> None:
-        peer.number = message["number"]
         told = {room: {person.id: person for person in map(_read, rows)} for room, rows in message["rooms"].items()}
+        peer.number = message["number"]
         for room, user_id in [(room, user_id) for room, people in peer.people.items() for user_id in people]:
             if user_id not in told.get(room, {}):
                 self._remove(peer, room, user_id)
