@@ -32,12 +32,14 @@ class Follower:
 
     __slots__ = ("catching_up", "channel", "position", "send_queue", "user_id")
 
+    catching_up: asyncio.Task[None]
+    """`Feed.follow` begins it."""
+
     def __init__(self, user_id: int, channel: str, position: int, send_queue: SendQueue) -> None:
         self.user_id = user_id
         self.channel = channel
         self.position = position
         self.send_queue = send_queue
-        self.catching_up: asyncio.Task[None] | None = None
 
 
 class _Followed:
@@ -85,9 +87,8 @@ class Feed:
         follower.catching_up = asyncio.create_task(self._catch_up(follower), name="feed catch-up")
 
     def leave(self, follower: Follower) -> None:
-        """Give it nothing more."""
-        if follower.catching_up is not None:
-            follower.catching_up.cancel()
+        """Give it nothing more. It was given to `follow` before."""
+        follower.catching_up.cancel()
         followed = self._users.get(follower.user_id)
         if followed is not None:
             followed.followers.discard(follower)
@@ -141,7 +142,7 @@ class Feed:
                 async with asyncio.timeout(POLL.total_seconds()):
                     await self._news.wait()
             except TimeoutError:
-                self._woken |= self._users.keys()
+                self.wake_all()
             self._news.clear()
             users, self._woken = list(self._woken), set()
             try:

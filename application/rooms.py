@@ -11,21 +11,11 @@ Tell = Callable[..., None]
 """Publishes a message of this kind, with these values, to the other processes."""
 
 
-class _Member:
-    """A person in a room, through one connection or several."""
-
-    __slots__ = ("outboxes", "person")
-
-    def __init__(self, person: Person) -> None:
-        self.person = person
-        self.outboxes: set[SendQueue] = set()
-
-
 class Rooms:
     """The rooms as this process sees them: its own connections by person, and who is there elsewhere."""
 
     def __init__(self, presence: Presence, words: Words, tell: Tell) -> None:
-        self._members: dict[str, dict[int, _Member]] = {}
+        self._members: dict[str, dict[int, set[SendQueue]]] = {}
         self._presence = presence
         self._words = words
         self._tell = tell
@@ -35,17 +25,15 @@ class Rooms:
     def enter(self, room: str, person: Person, send_queue: SendQueue) -> None:
         """Let this connection hear what is said in the room. The first one of a person makes that person present."""
         members = self._members.setdefault(room, {})
-        member = members.get(person.id)
-        if member is None:
-            member = members[person.id] = _Member(person)
+        if person.id not in members:
+            members[person.id] = set()
             self._presence.enter(room, person)
-        member.outboxes.add(send_queue)
+        members[person.id].add(send_queue)
 
     def leave(self, room: str, person: Person, send_queue: SendQueue) -> None:
         members = self._members[room]
-        member = members[person.id]
-        member.outboxes.remove(send_queue)
-        if not member.outboxes:
+        members[person.id].remove(send_queue)
+        if not members[person.id]:
             del members[person.id]
             if not members:
                 del self._members[room]
@@ -61,18 +49,19 @@ class Rooms:
         self.hear(room, text)
         self._tell("said", room=room, text=text)
 
-    def hear(self, room: str, text: str, *, but: int | None = None) -> None:
-        """Give the message to all connections in the room here, but those of one person if that is named."""
-        for user_id, member in self._members.get(room, {}).items():
-            if user_id != but:
-                for send_queue in member.outboxes:
-                    send_queue.put(text)
+    def hear(self, room: str, text: str) -> None:
+        """Give the message to all connections in the room here."""
+        for outboxes in self._members.get(room, {}).values():
+            for send_queue in outboxes:
+                send_queue.put(text)
 
     def _joined(self, room: str, person: Person) -> None:
-        self.hear(room, self._words.joined(room, person), but=person.id)
+        """Tell the others: none of this person's own connections hears anything in the room yet."""
+        self.hear(room, self._words.joined(room, person))
 
     def _left(self, room: str, person: Person) -> None:
-        self.hear(room, self._words.left(room, person), but=person.id)
+        """Tell the others: none of this person's own connections hears anything in the room any more."""
+        self.hear(room, self._words.left(room, person))
 
 
 class Lobby:

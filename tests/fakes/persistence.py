@@ -112,6 +112,8 @@ class InMemoryStore:
     available: bool = True
     ahead: timedelta = timedelta()
     """How far the store's own clock is ahead of the other one."""
+    far: float = 0
+    """Seconds that a question takes on its way."""
     _tables: Tables = field(default_factory=Tables)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -152,7 +154,7 @@ class InMemoryStore:
 
     async def _answer(self) -> None:
         """Let others have their turn, as a round trip does. Raises `Unavailable`."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.far)
         if not self.available:
             raise Unavailable
 

@@ -11,16 +11,16 @@ from typing import Any
 from adapters.realtime.memory import MemoryBroadcaster
 from application.conversations import Conversation
 from application.realtime import Connection, Realtime
-from domain.events import ItemDeleted
+from domain.events import Event, ItemDeleted
 from domain.sessions import Session
 from domain.users import Actor, User
 from entrypoints.http.realtime_words import ClientWords
 from tests.builders import World
 
 
-async def an_account(world: World, address: str = "ada@example.org") -> User:
+async def an_account(world: World, address: str = "ada@example.org", *, full_name: str | None = None) -> User:
     """Somebody with a session that lasts."""
-    user = await world.has(address)
+    user = await world.has(address, full_name=full_name)
     now = world.clock.now()
     times = {"created_at": now, "last_used_at": now, "expires_at": now + timedelta(days=365)}
     async with world.store.begin() as work:
@@ -119,15 +119,20 @@ class Service:
 
     async def change(self, user: User, *item_ids: int, told: ProcessInMemory | None = None) -> None:
         """Commit a change of each of these items; news of it goes out from that process, or is lost."""
+        await self.commit(*(ItemDeleted(item_id, user.id) for item_id in item_ids), told=told)
+
+    async def commit(self, *events: Event, told: ProcessInMemory | None = None) -> None:
         self.world.store.changed = told.realtime.changed if told else lambda _: None
         async with self.world.store.begin() as work:
-            for item_id in item_ids:
-                work.announce(ItemDeleted(item_id, user.id))
+            for event in events:
+                work.announce(event)
 
 
 @asynccontextmanager
 async def a_service(world: World) -> AsyncIterator[Service]:
-    """Its processes stop in the end. What hasn't happened within an hour never will, and fails the test."""
+    """Its database is some way off. Its processes stop in the end. What hasn't happened within an hour never will, and
+    fails the test."""
+    world.store.far = 0.0005
     service = Service(world)
     try:
         async with asyncio.timeout(3600):

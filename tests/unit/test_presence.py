@@ -20,7 +20,7 @@ KITCHEN = "room:kitchen"
 async def in_room(process: ProcessInMemory, user: User) -> Line:
     line = process.connect(user)
     await line.conversation.subscribe(KITCHEN, None)
-    assert (await line.hears())[0]["event"] == "subscribed"
+    assert await line.hears() == [{"event": "subscribed", "channel": KITCHEN}]
     return line
 
 
@@ -61,6 +61,31 @@ async def test_a_person_is_there_once_through_however_many_processes(world: Worl
         lines[2].hang_up()
         assert told(await hers.waiting()) == [("presence.left", grace.id)]
         assert await ids(hers) == [ada.id]
+
+
+async def test_people_see_each_others_names(world: World) -> None:
+    ada, grace = await an_account(world), await an_account(world, "grace@example.org", full_name="Grace Hopper")
+    seen = [{"id": ada.id, "full_name": None}, {"id": grace.id, "full_name": "Grace Hopper"}]
+    async with a_service(world) as service:
+        hers = await in_room(service.process(), ada)
+        line = await in_room(service.process(), grace)
+        await line.conversation.ask_who_is_in(KITCHEN)
+        line.hang_up()
+        assert await line.waiting() == [{"event": "presence", "channel": KITCHEN, "users": seen}]
+        assert await hers.waiting() == [
+            {"event": "presence.joined", "channel": KITCHEN, "user": seen[1]},
+            {"event": "presence.left", "channel": KITCHEN, "user": seen[1]},
+        ]
+
+
+async def test_nobody_is_told_of_oneself(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        lines = [await in_room(process, ada) for process in (one, one, two)]
+        for line in lines:
+            line.hang_up()
+        assert [await line.waiting() for line in lines] == [[], [], []]
 
 
 async def test_a_process_that_comes_later_knows_who_is_there(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.realtime.memory import MemoryBroadcaster
 from application.conversations import MOST_CHANNELS
 from application.realtime import LOOK_EVERY, OpenConnection
-from application.send_queue import Ending
+from application.send_queue import Ending, SendQueue
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
 from domain.errors import Unavailable
 from domain.sessions import InvalidAccessToken
@@ -205,6 +205,44 @@ async def test_any_name_in_one_line_is_a_rooms(world: World, name: str) -> None:
         assert await line.hears() == [{"event": "subscribed", "channel": f"room:{name}"}]
 
 
+async def test_what_one_says_in_a_room_all_in_it_hear_in_whichever_process(world: World) -> None:
+    ada = await an_account(world, full_name="Ada Lovelace")
+    grace = await an_account(world, "grace@example.org")
+    async with a_service(world) as service:
+        one, two = service.process(), service.process()
+        hers, *others = lines = [process.connect(user) for process, user in ((one, ada), (one, grace), (two, grace))]
+        for line in lines:
+            await line.conversation.subscribe(KITCHEN, None)
+        elsewhere = two.connect(grace)
+        await elsewhere.conversation.subscribe("room:cellar", None)
+        for line in (*lines, elsewhere):
+            await line.waiting()
+        hers.conversation.publish(KITCHEN, '{"any": ["JSON"]}')
+        hers.conversation.publish(KITCHEN, "2")
+        first, second = heard = await hers.waiting()
+        said = {"event": "message", "channel": KITCHEN, "from": {"id": ada.id, "full_name": "Ada Lovelace"}}
+        assert first == {**said, "id": first["id"], "data": {"any": ["JSON"]}}
+        assert second == {**said, "id": second["id"], "data": 2}
+        assert first["id"] != second["id"]
+        assert [await line.waiting() for line in others] == [heard, heard]
+        assert await elsewhere.waiting() == []
+
+
+async def test_what_was_said_in_a_room_is_not_kept(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        line = service.process().connect(ada)
+        await line.conversation.subscribe(KITCHEN, None)
+        line.conversation.publish(KITCHEN, "1")
+        _, message = await line.waiting()
+        for _ in range(2):
+            await line.conversation.subscribe(KITCHEN, message["id"])
+            assert await line.waiting() == [
+                {"event": "subscribed", "channel": KITCHEN},
+                {"event": "reset", "channel": KITCHEN},
+            ]
+
+
 async def test_only_who_is_in_a_room_may_speak_there(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -244,6 +282,12 @@ async def test_what_one_says_in_a_room_all_in_it_hear_in_whichever_process_and_n
         assert await elsewhere.waiting() == []
 
 
+async def waiting_in(send_queue: SendQueue) -> list[str | None]:
+    """What is there once everything has come to rest."""
+    await asyncio.sleep(1)
+    return [await send_queue.take() for _ in range(len(send_queue))]
+
+
 async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -253,7 +297,6 @@ async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
             process.realtime.lobby.enter(send_queue)
         await asyncio.sleep(1)
         one.realtime.lobby.say(7, "Hello")
+        assert [await waiting_in(send_queue) for send_queue in outboxes] == [["Client 7: Hello"]] * 2
         one.realtime.lobby.leave(7, outboxes[0])
-        await asyncio.sleep(1)
-        heard = [[await send_queue.take() for _ in range(len(send_queue))] for send_queue in outboxes]
-        assert heard == [["Client 7: Hello"], ["Client 7: Hello", "Client 7 left"]]
+        assert [await waiting_in(send_queue) for send_queue in outboxes] == [[], ["Client 7 left"]]
