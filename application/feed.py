@@ -120,6 +120,7 @@ class Feed:
     async def _give_page(self, follower: Follower) -> int:
         """Give it the next page of what lies beyond its position; how much that was."""
         page = await self._reads.changes_in(follower.user_id, follower.channel, after=follower.position, limit=PAGE)
+        self._outage.is_over()
         for change in page:
             self._give(follower, change, self._words.change(change))
         return len(page)
@@ -148,7 +149,6 @@ class Feed:
             try:
                 for first in range(0, len(users), USERS_AT_ONCE):
                     await self._look_for(users[first : first + USERS_AT_ONCE])
-                self._outage.is_over()
             except Exception as error:  # whatever it is, the others must be told
                 self._outage.goes_on(error)
                 await asyncio.sleep(OUTAGE_PAUSE.total_seconds())
@@ -162,6 +162,7 @@ class Feed:
             if not positions:
                 return
             page = await self._reads.changes_after(positions, limit=PAGE)
+            self._outage.is_over()
             for change in page:
                 self._pass_on(change)
             full = len(page) >= PAGE

@@ -237,6 +237,14 @@ def test_what_waits_for_one_who_catches_up_and_does_not_read_is_small_however_la
     assert PAGE * sys.getsizeof(Shown("/api/v1")(item)) < 2**22
 
 
+def said_once(caplog: pytest.LogCaptureFixture) -> bool:
+    """Whether the log tells when the outage began and when it was over, and nothing else."""
+    return [(record.getMessage(), record.exc_info) for record in logged(caplog)] == [
+        ("changes can't be read; trying again until it works", None),
+        ("over: changes can't be read", None),
+    ]
+
+
 async def test_a_database_that_is_away_makes_it_late(world: World, caplog: pytest.LogCaptureFixture) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
@@ -250,10 +258,24 @@ async def test_a_database_that_is_away_makes_it_late(world: World, caplog: pytes
         world.store.available = True
         assert items(await stays.hears()) == [3]
         assert items(await returns.hears(2)) == [2, 3]
-    assert [(record.getMessage(), record.exc_info) for record in logged(caplog)] == [
-        ("changes can't be read; trying again until it works", None),
-        ("over: changes can't be read", None),
-    ]
+    assert said_once(caplog)
+
+
+async def test_a_database_that_is_away_while_all_catch_up_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        process = service.process()
+        await service.change(ada, *range(2 * PAGE + 7))
+        line = await subscribed(process.connect(ada), "1")
+        await asyncio.sleep(1)
+        world.store.available = False
+        reading = asyncio.create_task(line.hears(2 * PAGE + 6))
+        await asyncio.sleep(30)
+        world.store.available = True
+        assert items(await reading) == list(range(1, 2 * PAGE + 7))
+    assert said_once(caplog)
 
 
 @pytest.mark.parametrize("question", ["changes_in", "changes_after"])

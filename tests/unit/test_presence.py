@@ -267,3 +267,15 @@ async def test_what_another_process_says_that_makes_no_sense_is_passed_over(worl
         for nonsense in ("", "[]", "7", "{}", '{"kind": "said"}', '{"kind": "whole", "by": 1}', '{"kind": "news"}'):
             process.realtime.heard(nonsense)
         assert await ids(line) == [ada.id]
+
+
+async def test_one_who_says_all_that_it_has_in_words_that_make_no_sense_is_asked_again(world: World) -> None:
+    ada = await an_account(world)
+    async with a_service(world) as service:
+        process = service.process()
+        await in_room(process, ada)
+        overheard = service.overheard()
+        for words in ('{"kind": "whole", "by": "x", "number": 5}', '{"kind": "alive", "by": "x", "number": 5}'):
+            process.realtime.heard(words)
+        await asyncio.sleep(1)
+        assert [message["of"] for message in overheard if message["kind"] == "who"] == ["x"]
