@@ -211,6 +211,7 @@ class TestCancelling:
         await attempt(world, kind)
         cancelled = await world.store.task(task.id)
         assert (cancelled.status, cancelled.attempts, kind.runs) == (TaskStatus.CANCELLED, 0, [])
+        assert (cancelled.message, cancelled.finished_at) == ("Cancelled", world.clock.now())
         assert world.store.announced[-1] == TaskUpdated(cancelled)
 
     async def test_a_task_under_way_stops_within_two_seconds_and_brings_nothing_more_about(self, world: World) -> None:
@@ -254,8 +255,11 @@ class TestNothingIsStuck:
         await world.store.jobs.cancel(by_task[lost.id].id)
         await world.store.jobs.bury(by_task[dead.id], error="every worker that took this job died")
         await world.handlers["settle_tasks"](a_job("settle_tasks"))
-        statuses = [(await world.store.task(task.id)).status for task in (lost, dead, waiting)]
-        assert statuses == [TaskStatus.FAILED, TaskStatus.FAILED, TaskStatus.STARTED]
+        for task in (lost, dead):
+            failed = await world.store.task(task.id)
+            assert (failed.status, failed.error, failed.message) == (TaskStatus.FAILED, *GAVE_UP)
+            assert failed.finished_at == world.clock.now()
+        assert (await world.store.task(waiting.id)).status is TaskStatus.STARTED
 
     async def test_the_tasks_of_a_deleted_user_are_removed_and_left_by_their_workers(self, world: World) -> None:
         ada = await an_actor(world)
@@ -272,6 +276,12 @@ class TestNothingIsStuck:
         ada = await an_actor(world)
         ended, open_ = await start(world, ada), await start(world, ada)
         await cancel(world, ada, ended)
-        world.clock.advance(KEPT)
-        await world.handlers["sweep_expired"](a_job("sweep_expired"))
-        assert [task.id for task in (await world.store.tasks(ada.user.id, PageRequest())).items] == [open_.id]
+
+        async def left_by_the_sweep() -> list[str]:
+            await world.handlers["sweep_expired"](a_job("sweep_expired"))
+            return [task.id for task in (await world.store.tasks(ada.user.id, PageRequest())).items]
+
+        world.clock.advance(KEPT - timedelta(seconds=1))
+        assert await left_by_the_sweep() == [open_.id, ended.id]
+        world.clock.advance(timedelta(seconds=1))
+        assert await left_by_the_sweep() == [open_.id]
