@@ -193,6 +193,23 @@ async def test_more_than_was_said_is_refused(world: World) -> None:
     assert await content_of(world, await send(world, ada, again, SENT[again.offset :], offset=again.offset)) == SENT
 
 
+async def test_more_than_is_left_is_refused_as_soon_as_it_is_declared(world: World) -> None:
+    ada = await an_actor(world)
+    upload = await send(world, ada, await create(world, ada), SENT[:20])
+    left = len(SENT) - 20
+
+    async def unread() -> AsyncIterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    with pytest.raises(LongerThanSaid):
+        await world.receive_upload(ada, upload.id, offset=20, chunks=unread(), declared=left + 1, checksum=None)
+    finished = await world.receive_upload(
+        ada, upload.id, offset=20, chunks=chunks(SENT[20:]), declared=left, checksum=None
+    )
+    assert await content_of(world, finished) == SENT
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_checksum_that_holds_lets_the_bytes_in(world: World, algorithm: str) -> None:
     ada = await an_actor(world)
@@ -345,7 +362,7 @@ async def test_an_upload_whose_first_bytes_are_refused_is_given_up(
 
 async def test_what_is_too_large_or_has_no_name_is_refused_at_once(world: World) -> None:
     ada = await an_actor(world)
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(FileTooLarge, match=f"^File size exceeds {MAX_UPLOAD_BYTES} bytes$"):
         await create(world, ada, MAX_UPLOAD_BYTES + 1)
     with pytest.raises(InvalidFilename):
         await create(world, ada, filename="/")

@@ -137,7 +137,9 @@ class TestDoing:
 
         before = len(world.store.announced)
         await attempt(world, Chatty(world))
-        assert 10 <= len(world.store.announced) - before <= 14
+        told = [event.task for event in world.store.announced[before:] if isinstance(event, TaskUpdated)]
+        assert 10 <= len(told) <= 14
+        assert [task.message for task in told] == [None, *["At it"] * (len(told) - 2), "Done"]
         assert (await world.store.task(task.id)).status is TaskStatus.COMPLETED
 
     async def test_what_fails_unexpectedly_is_tried_again(self, world: World) -> None:
@@ -177,6 +179,7 @@ class TestDoing:
         await attempt(world, Kind(world, failure))
         failed = await world.store.task(task.id)
         assert (failed.status, failed.error, failed.attempts) == (TaskStatus.FAILED, code, 1)
+        assert failed.finished_at == world.clock.now()
         assert says in (failed.message or "")
 
     async def test_a_task_that_has_ended_is_not_done_again(self, world: World) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.storage import disk, s3
-from application.collecting import CLAIM_GRACE, LEASE, STAGED_GRACE, START, CollectBlob
+from application.collecting import CLAIM_GRACE, LEASE, STAGED_GRACE, START, CollectBlob, SweepBlobs
 from application.ports.persistence import Work
 from application.ports.persistence.blobs import BeingDeleted
 from application.ports.storage import Staged, StorageFull
@@ -24,6 +24,7 @@ from domain.sessions import InvalidAccessToken
 from domain.users import Actor
 from tests.builders import MAX_UPLOAD_BYTES, QUOTA_BYTES, World, a_job
 from tests.fakes import InMemoryBlobStore
+from tests.unit.failing_ports import Fuse
 
 
 class ClientLeft(Exception):
@@ -491,6 +492,9 @@ class TestCollecting:
             await world.claim(staged)
             await world.blob_store.keep(staged)
         world.clock.advance(CLAIM_GRACE + timedelta(seconds=1))
-        await world.handlers["sweep_blobs"](a_job())
+        fuse, handler = Fuse(), world.handlers["sweep_blobs"]
+        assert isinstance(handler, SweepBlobs)
+        await replace(handler, reads=fuse.wire("reads", world.store))(a_job())
+        assert fuse.calls == ["reads.unused_blobs"] * 3
         assert world.blob_store.blobs == {kept.sha256: b"kept"}
         assert world.store.blobs == [kept.sha256]
