@@ -158,7 +158,7 @@ class TestDoing:
         for _ in range(TRIES - 1):
             with pytest.raises(RuntimeError):
                 await attempt(world, kind)
-        with pytest.raises(PermanentFailure):
+        with pytest.raises(PermanentFailure, match=r"^the task was given up: RuntimeError: boom$"):
             await attempt(world, kind)
         failed = await world.store.task(task.id)
         assert (failed.status, failed.error, failed.message) == (TaskStatus.FAILED, *GAVE_UP)
