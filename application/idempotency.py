@@ -52,7 +52,7 @@ class DoOnce:
     async def _create(
         self, attempt: Attempt, create: Callable[[Also[T]], Awaitable[object]], answer: Callable[[T], str]
     ) -> str:
-        text = ""
+        text: str
 
         async def keep(work: Work, thing: T) -> None:
             nonlocal text

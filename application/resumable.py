@@ -116,7 +116,7 @@ class ReceiveUpload:
 
     async def _finish(self, upload: ResumableUpload, last: Sequence[UploadPart]) -> ResumableUpload:
         empty, parts = _sifted([*await self.reads.parts_of(upload.id), *last])
-        finished = upload
+        finished: ResumableUpload
         if sum(part.size for part in parts) != upload.length:  # somebody else went on with it, or terminated it
             raise OffsetMismatch
 

@@ -31,9 +31,6 @@ class _Outlet(io.RawIOBase):
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
-    def writable(self) -> bool:
-        return True
-
     def write(self, piece: bytes) -> int:  # type: ignore[override]  # that is all that zipfile gives it
         self._pieces.append(bytes(piece))
         return len(piece)
@@ -49,7 +46,7 @@ async def zipped(entries: AsyncIterable[Entry]) -> AsyncIterator[bytes]:
     import zipfile  # takes a while to load
 
     outlet = _Outlet()
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as packed:
+    with zipfile.ZipFile(outlet, "w") as packed:
         async for entry in entries:
             async with AsyncExitStack() as stack:
                 try:
@@ -58,7 +55,7 @@ async def zipped(entries: AsyncIterable[Entry]) -> AsyncIterator[bytes]:
                     continue
                 info = zipfile.ZipInfo(entry.name, entry.at.astimezone(UTC).timetuple()[:6])
                 info.compress_type = zipfile.ZIP_DEFLATED
-                info.external_attr = 0o600 << 16
+                info._compresslevel = LEVEL  # type: ignore[attr-defined]  # it has a public name from Python 3.13 only
                 with packed.open(info, "w", force_zip64=True) as target:
                     async for piece in pieces:
                         if len(piece) > SMALL:

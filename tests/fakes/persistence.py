@@ -306,6 +306,11 @@ class InMemoryStore:
         }
 
     @property
+    def rows(self) -> Mapping[str, int]:
+        """How many rows each table has."""
+        return {name: len(table) for name, table in vars(self._tables).items() if isinstance(table, dict)}
+
+    @property
     def blobs(self) -> Sequence[str]:
         """The hashes of all bytes that are accounted for, in order."""
         return sorted(self._tables.blobs)

@@ -8,6 +8,7 @@ import domain
 from domain.errors import Refusal, TooManyAttempts, UpstreamError
 from domain.files import FileTooLarge
 from domain.images import FileTypeNotAllowed
+from domain.partner import ExternalApiError, ExternalServiceUnavailable
 
 RULES = ("domain.", "application.")
 """Where refusals have names that people read; what an adapter tells itself is its own."""
@@ -41,7 +42,14 @@ def test_a_refusal_says_its_message(kind: type[Refusal]) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(-5, 1), (0, 1), (1, 1), (60, 60)])
-def test_one_who_tried_too_often_waits_a_second_or_more(seconds: int, told: int) -> None:
-    refusal = TooManyAttempts(seconds)
+@pytest.mark.parametrize("kind", [TooManyAttempts, ExternalServiceUnavailable])
+def test_one_who_is_to_come_again_waits_a_second_or_more(
+    kind: type[TooManyAttempts | ExternalServiceUnavailable], seconds: int, told: int
+) -> None:
+    refusal = kind(seconds)
     assert refusal.retry_after == told
-    assert str(refusal) == TooManyAttempts.message
+    assert str(refusal) == kind.message
+
+
+def test_an_error_of_a_service_that_we_depend_on_tells_its_status() -> None:
+    assert ExternalApiError(418).upstream_status == 418

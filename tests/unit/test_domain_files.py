@@ -37,6 +37,7 @@ from domain.files import (
         ("\U0001f468\u200d\U0001f469.png", "\U0001f468\u200d\U0001f469.png"),
         ('e\u0301 100% "quoted"; x=1.txt', 'e\u0301 100% "quoted"; x=1.txt'),
         (".gitignore", ".gitignore"),
+        ("X", "X"),
     ],
 )
 def test_a_name_becomes_a_label(given_name: str, expected: str) -> None:
@@ -56,6 +57,8 @@ def test_what_leaves_nothing_to_call_it_by_is_refused(name: str) -> None:
         ("x" * 4096, "x" * 255),
         ("x" * 255, "x" * 255),
         ("x." + "y" * 4096, "x." + "y" * 253),
+        ("x" * 300 + "." + "y" * 31, "x" * 223 + "." + "y" * 31),
+        ("x" * 250 + "." + "y" * 32, "x" * 250 + "." + "y" * 4),
         ("." + "y" * 4096, "." + "y" * 254),
         ("\U0001f4c4" * 300 + ".txt", "\U0001f4c4" * 251 + ".txt"),
     ],
@@ -89,6 +92,7 @@ def test_whatever_is_given_becomes_a_label_or_is_refused(name: str) -> None:
         ("text", "application/octet-stream"),
         ("text/plain\r\nSet-Cookie: a=b", "application/octet-stream"),
         ("te\u0445t/plain", "application/octet-stream"),
+        ("a/" + "b" * 125, "a/" + "b" * 125),
         ("a/" + "b" * 126, "application/octet-stream"),
     ],
 )

@@ -33,8 +33,13 @@ def test_only_the_header_is_a_header(given_fields: tuple[str, ...]) -> None:
     if tuple(name.strip().lower() for name in given_fields) == HEADER:
         must_be_header(a_row(given_fields))
     else:
-        with pytest.raises(TaskImpossible):
+        with pytest.raises(TaskImpossible) as refused:
             must_be_header(a_row(given_fields))
+        assert (refused.value.code, str(refused.value)) == (
+            "wrong_header",
+            "The first line of the file must be title,description. "
+            "Please correct the file, upload it again and start a new import",
+        )
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 60)), max_size=6))

@@ -5,6 +5,7 @@ import pytest
 
 from application.files import BATCH, Content, GetFile, ListFiles, OpenFile, OpenNewest
 from application.links import CreateLink, OpenLink
+from application.ports.persistence import Work
 from application.uploads import Upload
 from domain.events import FileDeleted
 from domain.files import File, FileNotFound, InvalidFilename
@@ -58,12 +59,30 @@ async def test_ones_own_content_is_opened_by_id_and_by_name(world: World) -> Non
     old = await has_file(world, ada, b"old")
     await has_file(world, ada, b"new")
     opened = await OpenFile(world.store, world.blob_store)(ada, old.id)
-    assert (await bytes_of(opened), opened.filename, opened.size) == (b"old", "tea.txt", 3)
+    assert await bytes_of(opened) == b"old"
+    assert (opened.filename, opened.content_type, opened.size) == ("tea.txt", "text/plain", 3)
     by_name = OpenNewest(world.store, world.blob_store)
     assert await bytes_of(await by_name(ada, "tea.txt")) == b"new"
     assert await bytes_of(await by_name(ada, "/te\\a.txt")) == b"new"
     with pytest.raises(InvalidFilename):
         await by_name(ada, "..")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"), [(0, 3, b"Ear"), (5, 9, b"Grey"), (8, 8, b""), (1, 7, b"arl Gr")]
+)
+async def test_a_part_of_the_content_can_be_read(world: World, start: int, end: int, expected: bytes) -> None:
+    ada = await an_actor(world)
+    file = await has_file(world, ada, b"Earl Grey")
+    opened = await OpenFile(world.store, world.blob_store)(ada, file.id)
+    async with opened.read(start, end) as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == expected
+
+
+async def test_ones_own_files_are_listed_newest_first(world: World) -> None:
+    ada = await an_actor(world)
+    files = [await has_file(world, ada, filename=name) for name in ("a.txt", "b.txt")]
+    assert (await ListFiles(world.store)(ada, PageRequest())).items == files[::-1]
 
 
 async def test_a_deleted_file_is_gone_and_that_is_announced(world: World) -> None:
@@ -109,6 +128,19 @@ async def test_a_link_opens_its_content_until_its_time_is_over(world: World) -> 
     world.clock.advance(timedelta(microseconds=1))
     with pytest.raises(InvalidLink):
         await open_link(world, link)
+
+
+async def test_what_is_done_with_a_link_is_told_of_it(world: World) -> None:
+    ada = await an_actor(world)
+    file = await has_file(world, ada)
+    told: list[Link] = []
+
+    async def also(_: Work, link: Link) -> None:
+        told.append(link)
+
+    create = CreateLink(world.store.begin, world.store, world.secrets, world.clock)
+    link = await create(ada, file.id, timedelta(seconds=1), also=also)
+    assert told == [link]
 
 
 async def test_a_link_dies_with_its_file(world: World) -> None:

@@ -8,12 +8,12 @@ import pytest
 from application.images import AT_ONCE, LookAtImage
 from application.uploads import Upload
 from domain.errors import Unavailable
-from domain.files import File, FileTooLarge, InvalidFilename
+from domain.files import File, FileTooLarge, InvalidFilename, QuotaExceeded
 from domain.images import FileTypeNotAllowed, ImageFormat, ImageInfo, InvalidImage
 from domain.users import Actor
-from tests.builders import MAX_IMAGE_BYTES, World
+from tests.builders import MAX_IMAGE_BYTES, QUOTA_BYTES, World
 from tests.fakes.images import pretended
-from tests.unit.test_uploads import an_actor, chunks, nothing_is_left
+from tests.unit.test_uploads import an_actor, chunks, nothing_is_left, store
 
 
 async def upload(world: World, actor: Actor, content: bytes, filename: str = "a.png") -> File:
@@ -59,6 +59,24 @@ async def test_an_image_that_is_too_large_is_refused_without_a_look(world: World
         await upload(world, ada, bytes(MAX_IMAGE_BYTES + 1))
     assert not world.images.examined
     assert await nothing_is_left(world, ada)
+
+
+async def test_an_image_that_there_is_no_room_for_is_refused_without_a_look(world: World) -> None:
+    ada = await an_actor(world)
+    await store(world, ada, bytes(1000), bytes(1000), bytes(QUOTA_BYTES - 2000))
+    with pytest.raises(QuotaExceeded):
+        await upload(world, ada, pretended())
+    assert not world.images.examined
+
+
+async def test_a_look_sees_all_there_is(world: World) -> None:
+    content = b"".join(b"%d" % number for number in range(50_000))
+    staged = await world.blob_store.stage(chunks(content))
+
+    async def see(seen: bytes) -> bytes:
+        return seen
+
+    assert await LookAtImage()(world.blob_store.read_staged(staged), see) == content
 
 
 class Waiting:

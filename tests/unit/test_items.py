@@ -11,8 +11,9 @@ from domain.idempotency import KEPT, Attempt, IdempotencyInProgress, Idempotency
 from domain.items import Item, ItemChange, ItemNotFound, ItemSort, VersionMismatch
 from domain.pages import PageRequest
 from domain.passwords import Password
-from domain.users import Actor, NotEnoughPrivileges
+from domain.users import Actor, NotEnoughPrivileges, UserId
 from tests.builders import PASSWORD, World, a_job
+from tests.fakes import InMemoryStore
 
 
 async def an_actor(world: World, email: str = "ada@example.org", *, is_superuser: bool = False) -> Actor:
@@ -128,6 +129,21 @@ async def test_only_a_superuser_lists_others_items(world: World) -> None:
         await total(bob, ada.user.id)
 
 
+async def test_a_search_finds_the_items_that_hold_each_word(world: World) -> None:
+    ada = await an_actor(world)
+    for title in ("Buy milk", "Buy bread", "Oat milk"):
+        await create(world, ada, title)
+
+    async def found(q: str | None) -> list[str]:
+        page = await ListItems(world.store)(ada, PageRequest(), sort=ItemSort.TITLE, q=q, owner_id=None)
+        return [item.title for item in page.items]
+
+    assert await found("MILK buy") == ["Buy milk"]
+    assert await found("milk") == ["Buy milk", "Oat milk"]
+    assert await found("tea") == []
+    assert await found(" ") == await found(None) == ["Buy bread", "Buy milk", "Oat milk"]
+
+
 async def test_a_deleted_user_leaves_no_items_however_many(world: World) -> None:
     ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
     async with world.store.begin() as work:
@@ -199,6 +215,47 @@ class TestDoingOnce:
         await world.handlers["sweep_expired"](a_job())
         assert await world.store.kept_answer(ada.user.id, "k") is None
         assert await self.once(world, ada, "another") == ("item 2", False)
+
+    async def by_two_processes(self, world: World, actor: Actor, second: str = "print") -> tuple[str, bool]:
+        """What the later one of two gets, neither of which sees the other one before it has created its own."""
+        attempt, later = Attempt(actor.user.id, "k", "print"), Attempt(actor.user.id, "k", second)
+
+        async def create_after_the_other(also: Also[Item]) -> Item:
+            one = DoOnce(world.store.begin, world.store)
+            assert await one(attempt, lambda also: create(world, actor, also=also), answer) == ("item 1", False)
+            return await create(world, actor, also=also)
+
+        return await DoOnce(world.store.begin, world.store)(later, create_after_the_other, answer)
+
+    async def test_of_two_processes_at_once_the_later_one_undoes_its_own_and_gives_the_answer_of_the_other(
+        self, world: World
+    ) -> None:
+        ada = await an_actor(world)
+        assert await self.by_two_processes(world, ada) == ("item 1", True)
+        assert await count(world, ada) == 1
+
+    async def test_of_two_processes_at_once_the_later_one_is_refused_if_it_asks_for_something_else(
+        self, world: World
+    ) -> None:
+        ada = await an_actor(world)
+        with pytest.raises(IdempotencyKeyReused):
+            await self.by_two_processes(world, ada, "another")
+        assert await count(world, ada) == 1
+
+    async def test_an_answer_that_is_swept_at_the_moment_it_is_needed_can_be_asked_for_again(
+        self, world: World
+    ) -> None:
+        ada = await an_actor(world)
+        await self.once(world, ada)
+
+        class Swept(InMemoryStore):
+            async def kept_answer(self, user_id: UserId, key: str) -> None:
+                return None
+
+        do_once = DoOnce(world.store.begin, Swept(world.clock))
+        with pytest.raises(IdempotencyInProgress):
+            await do_once(Attempt(ada.user.id, "k", "print"), lambda also: create(world, ada, also=also), answer)
+        assert await count(world, ada) == 1
 
     async def test_a_failure_keeps_nothing(self, world: World) -> None:
         ada = await an_actor(world)

@@ -117,7 +117,9 @@ class TestOutages:
             await bench.until_concluded(2)
         assert bench.outcomes == ["done", "done"]
 
-    async def test_a_job_under_way_outlasts_one_that_is_shorter_than_its_lease(self, bench: Bench) -> None:
+    async def test_a_job_under_way_outlasts_one_that_is_shorter_than_its_lease(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
         doing = works(bench, Doing(lasts=4 * LEASE))
         await bench.queue.add(NewJob("work"))
         async with bench.working():
@@ -127,6 +129,8 @@ class TestOutages:
             bench.queue.available = True
             await bench.until_concluded()
         assert (bench.outcomes, len(doing.jobs)) == (["done"], 1)
+        assert "a lease could not be extended" in caplog.messages
+        assert all(record.exc_info is None for record in caplog.records), "an outage is told in a line"
 
     async def test_a_job_whose_end_could_not_be_written_down_is_done_again(self, bench: Bench) -> None:
         doing = works(bench, Doing(lasts=timedelta(seconds=1)))

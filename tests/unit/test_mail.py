@@ -8,8 +8,10 @@ from application.jobs import Handler
 from application.mail import MailEmailChange, MailVerification
 from application.ports.jobs import Job, PermanentFailure
 from application.ports.mail import Letter, Mail, MailUndelivered
+from domain.errors import TooManyAttempts
 from domain.mailed_tokens import Purpose
-from domain.users import Email, User, UserNotFound
+from domain.throttle import Limit
+from domain.users import Actor, Email, NotEnoughPrivileges, User, UserNotFound
 from tests.builders import ANOTHER_PASSWORD, World, a_job
 from tests.fakes import plain_hash
 
@@ -214,6 +216,42 @@ class TestNotices:
         for user_id in (ada.id, 4711):
             await handler(world, "mail_password_changed")(a_job(user_id=user_id))
         assert [mail.to for mail in world.mailer.sent] == [ada.email]
+
+
+class TestWritingAMail:
+    async def write(self, world: World, writer: Actor, subject: str = "Hello", message: str = "How are you?") -> None:
+        await world.send_email(writer, email=Email(NEW), subject=subject, message=message)
+
+    async def test_a_superuser_has_ones_own_words_sent_to_any_address(self, world: World) -> None:
+        root = await world.actor(await world.has("root@example.org", is_superuser=True))
+        await self.write(world, root)
+        (job,) = [job for job in await world.store.jobs.list_jobs(state=None, limit=9) if job.kind == "mail_message"]
+        await world.do_jobs()
+        assert world.mailer.sent == [
+            Mail(id=job.id, letter=Letter.MESSAGE, to=Email(NEW), name=None, subject="Hello", message="How are you?")
+        ]
+
+    async def test_words_that_break_the_rules_are_not_sent_and_nobody_else_s_are(self, world: World) -> None:
+        root = await world.actor(await world.has("root@example.org", is_superuser=True))
+        ada = await world.actor(await world.has())
+        with pytest.raises(ValueError, match="subject"):
+            await self.write(world, root, subject="")
+        with pytest.raises(ValueError, match="message"):
+            await self.write(world, root, message="")
+        with pytest.raises(NotEnoughPrivileges):
+            await self.write(world, ada)
+        await world.do_jobs()
+        assert world.mailer.sent == []
+
+    async def test_whoever_writes_too_many_has_to_wait_and_nobody_else(self, world: World) -> None:
+        root, other = [
+            await world.actor(await world.has(email, is_superuser=True)) for email in ("a@example.org", "b@example.org")
+        ]
+        for _ in range(Limit.WRITTEN_MAIL.value.attempts):
+            await self.write(world, root)
+        with pytest.raises(TooManyAttempts):
+            await self.write(world, root)
+        await self.write(world, other)
 
 
 async def test_each_letter_is_sent_by_some_reaction(world: World) -> None:

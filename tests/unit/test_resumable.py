@@ -112,6 +112,33 @@ async def test_however_it_is_cut_the_file_is_the_same(cuts: list[int]) -> None:
     assert world.blob_store.staged == {}
 
 
+@pytest.mark.parametrize("cut", range(7))
+async def test_two_requests_make_one_file(world: World, cut: int) -> None:
+    ada = await an_actor(world)
+    upload = await send(world, ada, await create(world, ada, 6), SENT[:cut])
+    if cut < 6:
+        upload = await send(world, ada, upload, SENT[cut:6], offset=cut)
+    assert await content_of(world, upload) == SENT[:6]
+
+
+async def test_what_came_in_one_part_is_not_copied(world: World) -> None:
+    ada = await an_actor(world)
+    world.blob_store.capacity = 8
+    finished = await send(world, ada, await create(world, ada, 8), SENT[:8])
+    assert finished.file_id is not None
+    file = await world.store.file(finished.file_id)
+    assert (file.size, file.sha256) == (8, hashlib.sha256(SENT[:8]).hexdigest())
+    assert world.blob_store.blobs == {file.sha256: SENT[:8]}
+
+
+@pytest.mark.parametrize(("size", "parts"), [(1, [10, 10, 10, 5]), (4, [12, 12, 11]), (5, [10, 10, 10, 5]), (99, [35])])
+async def test_a_part_is_full_with_the_chunk_that_fills_it(world: World, size: int, parts: list[int]) -> None:
+    ada = await an_actor(world)
+    upload = await create(world, ada)
+    await world.receive_upload(ada, upload.id, offset=0, chunks=chunks(SENT[:35], size=size), declared=0, checksum=None)
+    assert [len(content) for _, content in world.blob_store.staged.values()] == parts
+
+
 async def test_an_upload_of_nothing_is_an_empty_file(world: World) -> None:
     ada = await an_actor(world)
     assert await content_of(world, await send(world, ada, await create(world, ada, 0), b"")) == b""
@@ -167,6 +194,23 @@ async def test_more_than_was_said_is_refused(world: World) -> None:
     again = await world.get_upload(ada, upload.id)
     assert again.file_id is None
     assert await content_of(world, await send(world, ada, again, SENT[again.offset :], offset=again.offset)) == SENT
+
+
+async def test_more_than_is_left_is_refused_as_soon_as_it_is_declared(world: World) -> None:
+    ada = await an_actor(world)
+    upload = await send(world, ada, await create(world, ada), SENT[:20])
+    left = len(SENT) - 20
+
+    async def unread() -> AsyncIterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    with pytest.raises(LongerThanSaid):
+        await world.receive_upload(ada, upload.id, offset=20, chunks=unread(), declared=left + 1, checksum=None)
+    finished = await world.receive_upload(
+        ada, upload.id, offset=20, chunks=chunks(SENT[20:]), declared=left, checksum=None
+    )
+    assert await content_of(world, finished) == SENT
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -267,17 +311,22 @@ async def test_a_deleted_account_takes_its_uploads_along(world: World) -> None:
 
 
 async def begin(
-    world: World, actor: Actor, length: int, content: bytes | None, failure: Exception | None = None
+    world: World,
+    actor: Actor,
+    length: int,
+    content: bytes | None,
+    failure: Exception | None = None,
+    checksum: Checksum | None = None,
 ) -> Any:
     return await world.begin_upload(
         actor,
         length=length,
         filename="a.txt",
         declared_type="text/plain",
-        metadata="",
+        metadata="filename YS50eHQ=",
         chunks=None if content is None else chunks(content, failure),
         declared=0,
-        checksum=None,
+        checksum=checksum,
     )
 
 
@@ -286,28 +335,37 @@ async def test_an_upload_may_begin_with_nothing_with_some_of_it_or_with_all(worl
     for content in (None, b"", SENT[:20], SENT):
         upload = await begin(world, ada, len(SENT), content)
         assert (upload.offset, upload.file_id is not None) == (len(content or b""), content == SENT)
+        assert (upload.filename, upload.content_type, upload.metadata) == ("a.txt", "text/plain", "filename YS50eHQ=")
         assert await world.get_upload(ada, upload.id) == upload
     for nothing in (None, b""):
         assert (await begin(world, ada, 0, nothing)).file_id is not None
 
 
 @pytest.mark.parametrize(
-    ("content", "failure", "expected"),
-    [(SENT + b"!", None, LongerThanSaid), (SENT[:20], ConnectionError(), ConnectionError)],
+    ("content", "failure", "checksum", "expected"),
+    [
+        (SENT + b"!", None, None, LongerThanSaid),
+        (SENT[:20], ConnectionError(), None, ConnectionError),
+        (SENT[:20], None, Checksum("sha1", hashlib.sha1(b"something else").digest()), ChecksumMismatch),
+    ],
 )
 async def test_an_upload_whose_first_bytes_are_refused_is_given_up(
-    world: World, content: bytes, failure: Exception | None, expected: type[Exception]
+    world: World,
+    content: bytes,
+    failure: Exception | None,
+    checksum: Checksum | None,
+    expected: type[Exception],
 ) -> None:
     ada = await an_actor(world)
     with pytest.raises(expected):
-        await begin(world, ada, len(SENT), content, failure)
+        await begin(world, ada, len(SENT), content, failure, checksum)
     assert await world.store.bytes_used_by(ada.user.id) == 0
     assert world.blob_store.staged == {}
 
 
 async def test_what_is_too_large_or_has_no_name_is_refused_at_once(world: World) -> None:
     ada = await an_actor(world)
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(FileTooLarge, match=f"^File size exceeds {MAX_UPLOAD_BYTES} bytes$"):
         await create(world, ada, MAX_UPLOAD_BYTES + 1)
     with pytest.raises(InvalidFilename):
         await create(world, ada, filename="/")

@@ -1,8 +1,10 @@
 from datetime import timedelta
 from itertools import pairwise
 
+from application.changes import KEPT as CHANGES_KEPT
 from application.jobs import RETRY_DELAYS
-from application.sweeping import BATCH, OVERDUE, REMEMBERED, SweepExpired
+from application.sweeping import BATCH, CHANGES_SPARED, OVERDUE, REMEMBERED, SweepExpired
+from domain.events import ItemDeleted
 from domain.mailed_tokens import MailedToken, Purpose
 from domain.sessions import RefreshToken, Session
 from domain.users import User
@@ -86,13 +88,20 @@ async def test_any_number_goes_in_batches(world: World) -> None:
                     expires_at=forgotten,
                 )
             )
-    left = [_rows(world)]
-    fuse = Fuse(on_commit=lambda: left.append(_rows(world)))
+    left = [world.store.rows]
+    fuse = Fuse(on_commit=lambda: left.append(world.store.rows))
     await SweepExpired(fuse.wire_begin(world.store.begin), world.clock)(a_job("sweep_expired"))
-    assert all(before - after <= 2 * BATCH for before, after in pairwise(left))  # sessions, and as many of their tokens
+    assert all(before[table] - after[table] <= BATCH for before, after in pairwise(left) for table in before)
     assert [session.id for session in world.store.sessions] == ["live"]
     assert (world.store.refresh_tokens, world.store.mailed_tokens) == ([], [])
 
 
-def _rows(world: World) -> int:
-    return len(world.store.sessions) + len(world.store.refresh_tokens) + len(world.store.mailed_tokens)
+async def test_a_change_is_kept_an_hour_longer_than_one_can_resume_from_it(world: World) -> None:
+    async with world.store.begin() as work:
+        work.announce(ItemDeleted(7, 1))
+    world.clock.advance(CHANGES_KEPT + CHANGES_SPARED - timedelta(seconds=1))
+    await sweep(world)
+    assert world.store.rows["changes"] == 1
+    world.clock.advance(timedelta(seconds=1))
+    await sweep(world)
+    assert world.store.rows["changes"] == 0

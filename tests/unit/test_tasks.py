@@ -8,7 +8,7 @@ from application.ports.jobs import LeaseLost, PermanentFailure
 from application.ports.persistence import Also
 from application.task_runs import TRIES, Run, RunTask
 from application.tasks import GAVE_UP, CancelTask, GetTask, ListTasks
-from domain.events import TaskUpdated, UserDeleted
+from domain.events import TaskStarted, TaskUpdated, UserDeleted
 from domain.files import FileNotFound, FileTooLarge, QuotaExceeded
 from domain.idempotency import Attempt
 from domain.pages import PageRequest
@@ -75,7 +75,7 @@ class TestStarting:
         assert (task.status, task.progress, task.attempts) == (TaskStatus.STARTED, 0, 0)
         assert await GetTask(world.store)(ada, task.id) == task
         assert [job.kind for job in await world.store.jobs.list_jobs(state=None, limit=9)] == ["run_task"]
-        assert world.store.announced[-1] == TaskUpdated(task)
+        assert world.store.announced == [TaskStarted(task.id, ada.user.id), TaskUpdated(task)]
 
     async def test_nobody_imports_a_file_of_somebody_else(self, world: World) -> None:
         with pytest.raises(FileNotFound):
@@ -115,6 +115,17 @@ class TestDoing:
         assert (done.result, done.error, done.attempts) == ({"n": 1}, None, 1)
         assert done.started_at == done.finished_at == world.clock.now() > done.created_at
 
+    async def test_a_task_may_take_its_time(self, world: World) -> None:
+        task = await start(world, await an_actor(world))
+
+        class Slow(Kind):
+            async def __call__(self, run: Run) -> None:
+                await asyncio.sleep(3600)
+                await super().__call__(run)
+
+        await attempt(world, Slow(world))
+        assert (await world.store.task(task.id)).status is TaskStatus.COMPLETED
+
     async def test_progress_never_falls_and_is_100_at_the_end_only(self, world: World) -> None:
         task = await start(world, await an_actor(world))
         task.begin(world.clock.now())
@@ -137,7 +148,9 @@ class TestDoing:
 
         before = len(world.store.announced)
         await attempt(world, Chatty(world))
-        assert 10 <= len(world.store.announced) - before <= 14
+        told = [event.task for event in world.store.announced[before:] if isinstance(event, TaskUpdated)]
+        assert 10 <= len(told) <= 14
+        assert [task.message for task in told] == [None, *["At it"] * (len(told) - 2), "Done"]
         assert (await world.store.task(task.id)).status is TaskStatus.COMPLETED
 
     async def test_what_fails_unexpectedly_is_tried_again(self, world: World) -> None:
@@ -156,7 +169,7 @@ class TestDoing:
         for _ in range(TRIES - 1):
             with pytest.raises(RuntimeError):
                 await attempt(world, kind)
-        with pytest.raises(PermanentFailure):
+        with pytest.raises(PermanentFailure, match=r"^the task was given up: RuntimeError: boom$"):
             await attempt(world, kind)
         failed = await world.store.task(task.id)
         assert (failed.status, failed.error, failed.message) == (TaskStatus.FAILED, *GAVE_UP)
@@ -177,6 +190,7 @@ class TestDoing:
         await attempt(world, Kind(world, failure))
         failed = await world.store.task(task.id)
         assert (failed.status, failed.error, failed.attempts) == (TaskStatus.FAILED, code, 1)
+        assert failed.finished_at == world.clock.now()
         assert says in (failed.message or "")
 
     async def test_a_task_that_has_ended_is_not_done_again(self, world: World) -> None:
@@ -211,6 +225,7 @@ class TestCancelling:
         await attempt(world, kind)
         cancelled = await world.store.task(task.id)
         assert (cancelled.status, cancelled.attempts, kind.runs) == (TaskStatus.CANCELLED, 0, [])
+        assert (cancelled.message, cancelled.finished_at) == ("Cancelled", world.clock.now())
         assert world.store.announced[-1] == TaskUpdated(cancelled)
 
     async def test_a_task_under_way_stops_within_two_seconds_and_brings_nothing_more_about(self, world: World) -> None:
@@ -226,6 +241,7 @@ class TestCancelling:
                 try:
                     await asyncio.sleep(3600)
                 finally:
+                    await asyncio.sleep(0.5)  # as tidying up may take
                     stopped_at = asyncio.get_running_loop().time()
 
         doing = asyncio.create_task(attempt(world, Endless(world)))
@@ -233,7 +249,7 @@ class TestCancelling:
         cancelled_at = asyncio.get_running_loop().time()
         await cancel(world, ada, task)
         await doing
-        assert stopped_at - cancelled_at < 2
+        assert 0 < stopped_at - cancelled_at < 2
         assert (await world.store.task(task.id)).status is TaskStatus.CANCELLED
 
     async def test_what_has_ended_can_not_be_cancelled(self, world: World) -> None:
@@ -254,8 +270,11 @@ class TestNothingIsStuck:
         await world.store.jobs.cancel(by_task[lost.id].id)
         await world.store.jobs.bury(by_task[dead.id], error="every worker that took this job died")
         await world.handlers["settle_tasks"](a_job("settle_tasks"))
-        statuses = [(await world.store.task(task.id)).status for task in (lost, dead, waiting)]
-        assert statuses == [TaskStatus.FAILED, TaskStatus.FAILED, TaskStatus.STARTED]
+        for task in (lost, dead):
+            failed = await world.store.task(task.id)
+            assert (failed.status, failed.error, failed.message) == (TaskStatus.FAILED, *GAVE_UP)
+            assert failed.finished_at == world.clock.now()
+        assert (await world.store.task(waiting.id)).status is TaskStatus.STARTED
 
     async def test_the_tasks_of_a_deleted_user_are_removed_and_left_by_their_workers(self, world: World) -> None:
         ada = await an_actor(world)
@@ -272,6 +291,12 @@ class TestNothingIsStuck:
         ada = await an_actor(world)
         ended, open_ = await start(world, ada), await start(world, ada)
         await cancel(world, ada, ended)
-        world.clock.advance(KEPT)
-        await world.handlers["sweep_expired"](a_job("sweep_expired"))
-        assert [task.id for task in (await world.store.tasks(ada.user.id, PageRequest())).items] == [open_.id]
+
+        async def left_by_the_sweep() -> list[str]:
+            await world.handlers["sweep_expired"](a_job("sweep_expired"))
+            return [task.id for task in (await world.store.tasks(ada.user.id, PageRequest())).items]
+
+        world.clock.advance(KEPT - timedelta(seconds=1))
+        assert await left_by_the_sweep() == [open_.id, ended.id]
+        world.clock.advance(timedelta(seconds=1))
+        assert await left_by_the_sweep() == [open_.id]

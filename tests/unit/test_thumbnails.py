@@ -1,7 +1,9 @@
 """Thumbnails: made once, shared by whoever has the same image, and gone with it."""
 
 import asyncio
-from typing import NamedTuple
+import gc
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -43,6 +45,7 @@ async def test_a_thumbnail_fits_the_square(world: World, fits: ThumbnailSize, ex
     thumbnail = await opened(world, await has_image(world), fits)
     assert (thumbnail.filename, thumbnail.content_type) == ("a cat.webp", "image/webp")
     assert await read(thumbnail) == pretended("webp", *expected)
+    assert thumbnail.size == len(pretended("webp", *expected))
     assert not world.blob_store.staged
     assert not world.store.claims
 
@@ -52,6 +55,29 @@ async def test_it_is_made_once(world: World) -> None:
     first = await opened(world, image)
     assert (await opened(world, image)).sha256 == first.sha256
     assert world.images.made == 1
+
+
+async def test_what_another_process_made_a_moment_ago_is_not_made_again(world: World) -> None:
+    image = await has_image(world)
+    first = await opened(world, image)
+    assert (await world.open_thumbnail.make(image.file, SMALL)).sha256 == first.sha256
+    assert world.images.made == 1
+
+
+async def test_what_is_made_is_shown_though_such_images_are_too_large_by_now(world: World) -> None:
+    image = await has_image(world)
+    first = await opened(world, image)
+    stricter = replace(world.open_thumbnail, make=replace(world.open_thumbnail.make, max_bytes=image.file.size - 1))
+    assert await stricter(image.actor, image.file.id, SMALL) == first
+    with pytest.raises(InvalidImage) as refused:
+        await stricter(image.actor, image.file.id, LARGE)
+    assert str(refused.value) == f"Only an image of up to {image.file.size - 1} bytes has thumbnails"
+
+
+async def test_the_largest_image_has_one(world: World) -> None:
+    image = await has_image(world)
+    make = replace(world.open_thumbnail.make, max_bytes=image.file.size)
+    assert (await make(image.file, SMALL)).size == len(pretended("webp", 64, 48))
 
 
 async def test_it_is_made_once_though_20_ask_at_the_same_time(world: World) -> None:
@@ -117,6 +143,22 @@ async def test_a_failure_is_told_to_all_who_wait_and_the_next_one_tries_again(wo
     assert [type(failure) for failure in failures] == [Unavailable] * 3
     world.blob_store.available = True
     assert await read(await opened(world, image)) == pretended("webp", 64, 48)
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_error_of_ours(world: World) -> None:
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    image = await has_image(world)
+    world.blob_store.available = False
+    asking = asyncio.create_task(opened(world, image))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert world.open_thumbnail.make.under_way
+    asking.cancel()
+    await asyncio.sleep(1)  # by then it is over
+    assert not world.open_thumbnail.make.under_way
+    gc.collect()
+    assert errors == []
 
 
 async def test_bytes_that_are_lost_are_told_as_such(world: World) -> None:

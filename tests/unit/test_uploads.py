@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.storage import disk, s3
-from application.collecting import CLAIM_GRACE, LEASE, STAGED_GRACE, START, CollectBlob
+from application.collecting import CLAIM_GRACE, LEASE, STAGED_GRACE, START, CollectBlob, SweepBlobs
 from application.ports.persistence import Work
 from application.ports.persistence.blobs import BeingDeleted
 from application.ports.storage import Staged, StorageFull
@@ -24,6 +24,7 @@ from domain.sessions import InvalidAccessToken
 from domain.users import Actor
 from tests.builders import MAX_UPLOAD_BYTES, QUOTA_BYTES, World, a_job
 from tests.fakes import InMemoryBlobStore
+from tests.unit.failing_ports import Fuse
 
 
 class ClientLeft(Exception):
@@ -96,8 +97,20 @@ async def test_the_largest_file_is_stored_and_a_byte_more_is_not(world: World) -
     await store(world, ada, bytes(MAX_UPLOAD_BYTES))
 
 
-async def test_a_stream_is_left_as_soon_as_it_is_too_much(world: World) -> None:
+@pytest.mark.parametrize(
+    ("stored", "beside", "room", "refusal"),
+    [
+        ([], [], MAX_UPLOAD_BYTES, FileTooLarge),
+        ([1000, 1000], [], QUOTA_BYTES - 2000, QuotaExceeded),
+        ([1000], [1000], QUOTA_BYTES - 2000, QuotaExceeded),
+        ([], [1000, 1000], QUOTA_BYTES - 2000, QuotaExceeded),
+    ],
+)
+async def test_a_stream_is_left_as_soon_as_it_is_too_much(
+    world: World, stored: Sequence[int], beside: Sequence[int], room: int, refusal: type[Exception]
+) -> None:
     ada = await an_actor(world)
+    await store(world, ada, *map(bytes, stored))
     read = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -107,11 +120,20 @@ async def test_a_stream_is_left_as_soon_as_it_is_too_much(world: World) -> None:
             yield bytes(100)
 
     async def upload() -> AsyncIterator[Upload]:
+        for size in beside:
+            yield Upload("beside", None, chunks(bytes(size)))
         yield Upload("endless", None, endless())
 
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(refusal):
         await world.store_files(ada, upload())
-    assert read == MAX_UPLOAD_BYTES + 100
+    assert read == room + 100
+    assert not world.blob_store.staged
+
+
+async def test_what_is_staged_alone_may_take_all_room(world: World) -> None:
+    ada = await an_actor(world)
+    staged = await world.stage_upload(ada.user.id, chunks(bytes(QUOTA_BYTES)), limit=QUOTA_BYTES)
+    assert staged.size == QUOTA_BYTES
 
 
 async def test_all_room_may_be_used_and_a_byte_more_is_refused(world: World) -> None:
@@ -434,6 +456,19 @@ class TestCollecting:
         await world.handlers["sweep_blobs"](a_job())
         await world.keep_drafts(ada.user.id, [draft], also)
 
+    async def test_bytes_that_somebody_just_uploads_again_are_not_collected(self, world: World) -> None:
+        ada = await an_actor(world)
+        (file,) = await store(world, ada, b"tea")
+        await world.delete_file(ada, file.id)
+        staged = await world.blob_store.stage(chunks(b"tea"))
+        await world.claim(staged)
+        world.clock.advance(CLAIM_GRACE)
+        await self.collect(world)
+        assert world.blob_store.blobs == {file.sha256: b"tea"}
+        world.clock.advance(timedelta(seconds=1))
+        await self.collect(world)
+        assert not world.blob_store.blobs
+
     async def test_what_a_dead_upload_left_is_swept_after_its_grace(self, world: World) -> None:
         ada = await an_actor(world)
         await world.blob_store.stage(chunks(b"staged"))
@@ -457,6 +492,9 @@ class TestCollecting:
             await world.claim(staged)
             await world.blob_store.keep(staged)
         world.clock.advance(CLAIM_GRACE + timedelta(seconds=1))
-        await world.handlers["sweep_blobs"](a_job())
+        fuse, handler = Fuse(), world.handlers["sweep_blobs"]
+        assert isinstance(handler, SweepBlobs)
+        await replace(handler, reads=fuse.wire("reads", world.store))(a_job())
+        assert fuse.calls == ["reads.unused_blobs"] * 3
         assert world.blob_store.blobs == {kept.sha256: b"kept"}
         assert world.store.blobs == [kept.sha256]
