@@ -15,9 +15,9 @@ T = TypeVar("T")
 class DoOnce:
     """Create a thing under a key, or find what was answered when it was created.
 
-    Of several at once, one does it and the others are refused, whatever they ask for: those of this process before
-    they begin, those of another one when they come to keep their answer, and what they did is undone. A creation that
-    fails keeps nothing, so the key stays free.
+    Of several at once, one does it. Those of this process are refused before they begin, whatever they ask for; those
+    of another one come to keep their answer, what they did is undone, and they get the first one's if that is there by
+    then. A creation that fails keeps nothing, so the key stays free.
     """
 
     begin: Begin
