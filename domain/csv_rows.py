@@ -13,6 +13,8 @@ from typing import Final
 
 LONGEST_ROW: Final = 128 * 1024
 """Bytes."""
+LONG: Final = f"The line is longer than {LONGEST_ROW} bytes"
+OPEN: Final = "A quotation mark is never closed"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 # In UTF-8 no byte of these is part of another character. A quotation mark means something at a field's beginning only,
@@ -20,7 +22,6 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _QUOTED: Final = rb'[^"\r\n]*+(?:""[^"\r\n]*+)*+"[^,\r\n]*+'
 _FIELD: Final = rb'(?:"' + _QUOTED + rb'|(?!")[^,\r\n]*+)'
 _FIELDS: Final = _FIELD + rb"(?:," + _FIELD + rb")*+"
-FIELDS: Final = re.compile(_FIELDS)
 CLOSING: Final = re.compile(_QUOTED + rb"(?:," + _FIELD + rb")*+")
 """A line that begins within quotation marks, and ends outside of them."""
 _BREAK: Final = rb"(?:\r\n|\n|\r(?=[^\n]))"
@@ -87,7 +88,8 @@ class CsvReader:
             if self._fault is None:
                 if not last and len(data) < window:
                     break
-                self._fault = self._fault_at(data, at, window)
+                is_long = BREAK.search(data, at, window) is None
+                self._fault = LONG if is_long else OPEN
             line_break = BREAK.search(data, at)
             if line_break is None:
                 at += self._pass(max(0, len(data) - 1 - at))  # the last byte may be half of a line break
@@ -127,10 +129,3 @@ class CsvReader:
         if any("\0" in text for text in fields):
             fields, fault = (), "The text must not contain the character NUL"
         return CsvRow(line, fields, fault, self._position, self._line)
-
-    @staticmethod
-    def _fault_at(data: bytes, at: int, window: int) -> str:
-        is_broken = BREAK.search(data, at, window) is not None
-        known = FIELDS.match(data, at, window)
-        is_long = not is_broken and known is not None and known.end() == min(window, len(data))
-        return f"The line is longer than {LONGEST_ROW} bytes" if is_long else "A quotation mark is never closed"
