@@ -13,6 +13,8 @@ from typing import Final
 
 LONGEST_ROW: Final = 128 * 1024
 """Bytes."""
+LONG: Final = f"The line is longer than {LONGEST_ROW} bytes"
+OPEN: Final = "A quotation mark is never closed"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 # In UTF-8 no byte of these is part of another character. A quotation mark means something at a field's beginning only,
@@ -20,7 +22,6 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _QUOTED: Final = rb'[^"\r\n]*+(?:""[^"\r\n]*+)*+"[^,\r\n]*+'
 _FIELD: Final = rb'(?:"' + _QUOTED + rb'|(?!")[^,\r\n]*+)'
 _FIELDS: Final = _FIELD + rb"(?:," + _FIELD + rb")*+"
-FIELDS: Final = re.compile(_FIELDS)
 CLOSING: Final = re.compile(_QUOTED + rb"(?:," + _FIELD + rb")*+")
 """A line that begins within quotation marks, and ends outside of them."""
 _BREAK: Final = rb"(?:\r\n|\n|\r(?=[^\n]))"
@@ -51,8 +52,8 @@ class CsvReader:
         self._rest = b""
         self._position = position
         self._line = line
-        self._too_long: CsvRow | None = None
-        """The row whose line is being passed over."""
+        self._fault: str | None = None
+        """What is wrong with the row whose line is being passed over."""
         self._open_until = 0
         """Where a line begins: no row of several lines that begins before it has ended before it. For wherever a line
         ends without ending its row, what goes on there is within quotation marks, whichever row it is."""
@@ -76,7 +77,7 @@ class CsvReader:
             at = self._pass(len(BYTE_ORDER_MARK)) if data.startswith(BYTE_ORDER_MARK) else 0
         while at < len(data):
             window = at + LONGEST_ROW
-            found = None if self._too_long else self._row_at(data, at, window)
+            found = None if self._fault else self._row_at(data, at, window)
             if found is not None:
                 content, end = found
                 line, self._line = self._line, self._line + len(EACH_BREAK.findall(data, at, end))
@@ -84,18 +85,19 @@ class CsvReader:
                 if content:
                     yield self._row(line, content)
                 continue
-            if self._too_long is None:
+            if self._fault is None:
                 if not last and len(data) < window:
                     break
-                self._too_long = self._faulty(data, at, window)
+                is_long = BREAK.search(data, at, window) is None
+                self._fault = LONG if is_long else OPEN
             line_break = BREAK.search(data, at)
             if line_break is None:
                 at += self._pass(max(0, len(data) - 1 - at))  # the last byte may be half of a line break
                 break
             at += self._pass(line_break.end() - at)
-            self._line += 1
-            fault, self._too_long = self._too_long, None
-            yield CsvRow(fault.line, (), fault.fault, self._position, self._line)
+            line, self._line = self._line, self._line + 1
+            fault, self._fault = self._fault, None
+            yield CsvRow(line, (), fault, self._position, self._line)
         self._rest = data[at:]
 
     def _row_at(self, data: bytes, at: int, window: int) -> tuple[bytes, int] | None:
@@ -127,10 +129,3 @@ class CsvReader:
         if any("\0" in text for text in fields):
             fields, fault = (), "The text must not contain the character NUL"
         return CsvRow(line, fields, fault, self._position, self._line)
-
-    def _faulty(self, data: bytes, at: int, window: int) -> CsvRow:
-        is_broken = BREAK.search(data, at, window) is not None
-        known = FIELDS.match(data, at, window)
-        is_long = not is_broken and known is not None and known.end() == min(window, len(data))
-        fault = f"The line is longer than {LONGEST_ROW} bytes" if is_long else "A quotation mark is never closed"
-        return CsvRow(self._line, (), fault, 0, 0)

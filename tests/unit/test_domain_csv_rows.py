@@ -125,6 +125,16 @@ def test_a_line_that_is_too_long_is_passed_over_in_constant_memory() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("line", [b"x" * LONGEST_ROW, b'a,"' + b"x" * LONGEST_ROW + b'"', b'"' + b"x" * LONGEST_ROW])
+def test_a_line_that_is_too_long_is_said_to_be_so_whatever_its_quotation_marks_are(line: bytes, end: bytes) -> None:
+    rows = read(line + end + b"c,d")
+    assert [(row.line, list(row.fields), row.fault) for row in rows] == [
+        (1, [], "The line is longer than 131072 bytes"),
+        (2, ["c", "d"], None),
+    ]
+
+
 def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
     assert [row.fault for row in read(b"a\n\xff\nb\0\n" + "é".encode())] == [
         None,

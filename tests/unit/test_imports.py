@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,8 @@ from application.task_runs import RunTask
 from application.uploads import Draft, KeepDrafts
 from domain.events import ItemCreated
 from domain.files import File
-from domain.imports import MOST_ERRORS
-from domain.items import ItemSort
+from domain.imports import MOST_ERRORS, Import
+from domain.items import Item, ItemSort
 from domain.pages import PageRequest
 from domain.tasks import Task, TaskKind, TaskStatus
 from domain.users import Actor
@@ -50,15 +51,44 @@ async def imported(world: World, content: str) -> tuple[Actor, Task]:
     return ada, await world.store.task(task.id)
 
 
+async def items(world: World, actor: Actor) -> Sequence[Item]:
+    """All that there are."""
+    request = PageRequest(limit=100_000)
+    return (await world.store.items(actor.user.id, request, sort=ItemSort.OLDEST, words=())).items
+
+
 async def titles(world: World, actor: Actor) -> list[str]:
-    found, after = list[str](), None
-    while True:
-        request = PageRequest(limit=1000, after=after)
-        page = await world.store.items(actor.user.id, request, sort=ItemSort.OLDEST, words=())
-        found += [item.title for item in page.items]
-        after = page.next_key
-        if after is None:
-            return found
+    return [item.title for item in await items(world, actor)]
+
+
+async def has_been_cancelled_on_the_way(world: World, actor: Actor, task: Task) -> None:
+    """A worker took up this task, the only one that waits, and it was cancelled after a batch or two."""
+    import_items = ImportItems(world.store, world.blob_store, world.clock)
+    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
+
+    async def cancel_after_a_batch(run: Any) -> None:
+        import_task = asyncio.create_task(import_items(run))
+        while not await items(world, actor):  # noqa: ASYNC110 - what is waited for is a commit
+            await asyncio.sleep(0)
+        async with world.store.begin() as work:
+            cancelled = await work.tasks.get(task.id)
+            cancelled.cancel(world.clock.now())
+            await work.tasks.save(cancelled)
+        await import_task
+
+    await RunTask(world.store.begin, world.store, world.clock, {TaskKind.IMPORT_ITEMS: cancel_after_a_batch})(job)
+    await world.store.jobs.finish(job)
+
+
+async def has_died_on_the_way(world: World, actor: Actor) -> None:
+    """A worker took up the only task that waits, and died after a batch or two: another can do so in a `LEASE`."""
+    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
+    dying = asyncio.ensure_future(world.run_task(job))
+    while not await items(world, actor):  # noqa: ASYNC110 - what is waited for is a commit
+        await asyncio.sleep(0)
+    dying.cancel()
+    with suppress(asyncio.CancelledError):
+        await dying
 
 
 def result_of(task: Task) -> dict[str, Any]:
@@ -71,7 +101,12 @@ async def test_each_good_row_becomes_an_item_and_each_bad_one_is_named_by_its_li
         HEADER + 'Milk,Two litres\n"Bread\nand butter",\n,no title\nTea\nCheese,"A ""good"" one"\n' + "x" * 256 + ",\n"
     )
     ada, task = await imported(world, content)
-    assert await titles(world, ada) == ["Milk", "Bread\nand butter", "Cheese"]
+    now = world.clock.now()
+    assert [(item.title, item.description, item.created_at, item.updated_at) for item in await items(world, ada)] == [
+        ("Milk", "Two litres", now, now),
+        ("Bread\nand butter", None, now, now),
+        ("Cheese", 'A "good" one', now, now),
+    ]
     assert (task.status, task.progress, task.error) == (TaskStatus.COMPLETED, 100, None)
     assert result_of(task) == {
         "created": 3,
@@ -84,12 +119,6 @@ async def test_each_good_row_becomes_an_item_and_each_bad_one_is_named_by_its_li
         ],
     }
     assert sum(isinstance(event, ItemCreated) for event in world.store.announced) == 3
-
-
-async def test_a_description_may_be_empty(world: World) -> None:
-    ada, _ = await imported(world, HEADER + "Milk,\n")
-    (item,) = (await world.store.items(ada.user.id, PageRequest(), sort=ItemSort.OLDEST, words=())).items
-    assert item.description is None
 
 
 async def test_the_errors_that_are_shown_are_bounded_and_all_are_counted(world: World) -> None:
@@ -142,25 +171,30 @@ async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -
     await world.do_jobs()
     failed = await world.store.task(task.id)
     assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
-    assert "upload it again" in (failed.message or "")
+    assert failed.message == "The file was deleted. Please upload it again and start a new import"
 
 
 async def test_a_file_that_is_deleted_on_the_way_is_missed_with_how_far_it_was_imported(world: World) -> None:
     ada = await an_actor(world)
-    file = await has_file(world, ada, HEADER + "Milk,\nbad\n" * (4 * BATCH_ROWS))
+    file = await has_file(world, ada, HEADER + "Milk,\nbad\n" * (6 * BATCH_ROWS))
+    await has_been_cancelled_on_the_way(world, ada, await start(world, ada, file))
+    made_before = len(await items(world, ada))
     task = await start(world, ada, file)
 
     async def delete_it_on_the_way() -> None:
-        while not await titles(world, ada):  # noqa: ASYNC110 - what is waited for is a commit
+        while len(await items(world, ada)) == made_before:  # noqa: ASYNC110 - what is waited for is a commit
             await asyncio.sleep(0)
         await DeleteFile(world.store.begin)(ada, file.id)
 
     await asyncio.gather(delete_it_on_the_way(), world.do_jobs())
     failed = await world.store.task(task.id)
-    made = len(await titles(world, ada))
+    made = len(await items(world, ada))
     assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
-    assert 0 < made < 4 * BATCH_ROWS
-    assert (failed.message or "").startswith(f"The file was deleted, after {2 * made} of its rows were done. Please")
+    assert 0 < made_before < made < 6 * BATCH_ROWS
+    assert failed.message == (
+        f"The file was deleted, after {2 * made} of its rows were done. Please upload the rows after those and start a "
+        "new import: whatever is in another file is created again"
+    )
 
 
 async def test_an_import_started_twice_makes_each_item_once(world: World) -> None:
@@ -177,36 +211,59 @@ async def test_an_import_started_twice_makes_each_item_once(world: World) -> Non
     assert sum(result_of(task)["created"] for task in done) == count
     last = result_of(done[-1])
     assert (last["created"], last["created_by_other_tasks"]) == (0, count)
+    assert done[-1].message == f"0 items were created; {count} had been created from this file before"
 
 
 async def test_what_was_cancelled_goes_on_where_it_was_when_it_is_started_again(world: World) -> None:
     ada = await an_actor(world)
-    count = 3 * BATCH_ROWS
-    file = await has_file(world, ada, HEADER + "".join(f"{n},\n" for n in range(count)))
+    rows = [f"{n},\n" for n in range(4 * BATCH_ROWS)]
+    file = await has_file(world, ada, HEADER + "".join(rows))
     task = await start(world, ada, file)
-    import_items = ImportItems(world.store, world.blob_store, world.clock)
-    (job,) = await world.store.jobs.claim("w", limit=0, lease=LEASE, lasting=1)
-
-    async def cancel_after_a_batch(run: Any) -> None:
-        import_task = asyncio.create_task(import_items(run))
-        while not await titles(world, ada):  # noqa: ASYNC110 - what is waited for is a commit
-            await asyncio.sleep(0)
-        async with world.store.begin() as work:
-            cancelled = await work.tasks.get(task.id)
-            cancelled.cancel(world.clock.now())
-            await work.tasks.save(cancelled)
-        await import_task
-
-    await RunTask(world.store.begin, world.store, world.clock, {TaskKind.IMPORT_ITEMS: cancel_after_a_batch})(job)
-    await world.store.jobs.finish(job)
+    await has_been_cancelled_on_the_way(world, ada, task)
     created = len(await titles(world, ada))
-    assert BATCH_ROWS <= created < count
+    assert BATCH_ROWS <= created < len(rows)
     cancelled = await world.store.task(task.id)
     assert (cancelled.status, result_of(cancelled)["created"]) == (TaskStatus.CANCELLED, created)
+    position = len(HEADER + "".join(rows[:created]))
+    assert await world.store.import_of(file.id) == Import(
+        file_id=file.id, position=position, line=created + 2, created=created
+    )
     again = await start(world, ada, file)
     await world.do_jobs()
-    assert result_of(await world.store.task(again.id))["created"] == count - created
-    assert len(await titles(world, ada)) == count
+    assert result_of(await world.store.task(again.id))["created"] == len(rows) - created
+    assert len(await titles(world, ada)) == len(rows)
+
+
+async def test_a_task_counts_what_it_has_created_itself_when_another_has_created_the_rest(world: World) -> None:
+    ada = await an_actor(world)
+    count = 4 * BATCH_ROWS
+    file = await has_file(world, ada, HEADER + "Milk,\n" * count)
+    task = await start(world, ada, file)
+    await has_died_on_the_way(world, ada)
+    created = len(await items(world, ada))
+    assert 0 < created < count
+    await start(world, ada, file)
+    (job,) = await world.store.jobs.claim("another worker", limit=0, lease=LEASE, lasting=1)
+    await world.run_task(job)
+    await world.store.jobs.finish(job)
+    world.store.jobs.advance(LEASE)
+    await world.do_jobs()
+    done = await world.store.task(task.id)
+    assert (done.status, done.attempts) == (TaskStatus.COMPLETED, 2)
+    assert (result_of(done)["created"], result_of(done)["created_by_other_tasks"]) == (created, count - created)
+    assert done.message == (f"{created} items were created; {count - created} had been created from this file before")
+
+
+async def test_an_import_that_ended_right_after_the_last_row_is_finished_by_the_next(world: World) -> None:
+    ada = await an_actor(world)
+    file = await has_file(world, ada, HEADER + "Milk,\n")
+    taken = Import(file_id=file.id, position=file.size, line=3, created=1)
+    async with world.store.begin() as work:
+        await work.imports.save(taken)
+    task = await start(world, ada, file)
+    await world.do_jobs()
+    assert (await world.store.task(task.id)).status is TaskStatus.COMPLETED
+    assert await world.store.import_of(file.id) == replace(taken, finished=True)
 
 
 @given(st.lists(st.integers(0, 120), max_size=12))
@@ -214,7 +271,8 @@ async def test_whenever_its_workers_die_each_good_row_is_there_once(steps: list[
     world = World()
     ada = await an_actor(world)
     rows = "".join(f"{n},x\n,bad\n" for n in range(2 * BATCH_ROWS))
-    task = await start(world, ada, await has_file(world, ada, HEADER + rows))
+    file = await has_file(world, ada, HEADER + rows)
+    task = await start(world, ada, file)
     seen = [0]
     for number, step in enumerate(steps):
         if claimed := await world.store.jobs.claim(f"worker {number}", limit=0, lease=LEASE, lasting=1):
@@ -232,4 +290,6 @@ async def test_whenever_its_workers_die_each_good_row_is_there_once(steps: list[
         assert (done.status, result_of(done)["created"]) == (TaskStatus.COMPLETED, 2 * BATCH_ROWS)
         assert result_of(done)["rejected"] == 2 * BATCH_ROWS
         assert await titles(world, ada) == [str(n) for n in range(2 * BATCH_ROWS)]
+        state = await world.store.import_of(file.id)
+        assert (state.finished, state.position, state.line) == (True, file.size, 4 * BATCH_ROWS + 2)
     assert seen == sorted(seen)
