@@ -162,13 +162,14 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 def _file_is_gone(run: Run) -> TaskImpossible:
+    """Another task may have imported more of it, so nobody is told to send all the rows after those again."""
     result = run.task.result
-    if result is None:
-        text = "The file was deleted. Please upload it again and start a new import"
-    else:
+    so_far = ""
+    if result is not None:
         taken = result["created"] + result["created_by_other_tasks"] + result["rejected"]
-        text = (
-            f"The file was deleted, after {taken} of its rows were done. Please upload the rows after those and start "
-            "a new import: whatever is in another file is created again"
-        )
+        so_far = f", after {taken} of its rows were done"
+    text = (
+        f"The file was deleted{so_far}. Please upload the rows that are missing and start a new import: whatever is in "
+        "another file is created again"
+    )
     return TaskImpossible("file_not_found", text)

@@ -24,6 +24,7 @@ class InMemoryItems:
         return replace(added)
 
     async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
+        assert items, "there is nothing to add"
         return [await self.add(item) for item in items]
 
     async def get(self, item_id: int) -> Item:

@@ -171,7 +171,10 @@ async def test_a_file_that_was_deleted_is_missed_with_what_to_do(world: World) -
     await world.do_jobs()
     failed = await world.store.task(task.id)
     assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
-    assert failed.message == "The file was deleted. Please upload it again and start a new import"
+    assert failed.message == (
+        "The file was deleted. Please upload the rows that are missing and start a new import: whatever is in another "
+        "file is created again"
+    )
 
 
 async def test_a_file_that_is_deleted_on_the_way_is_missed_with_how_far_it_was_imported(world: World) -> None:
@@ -192,8 +195,8 @@ async def test_a_file_that_is_deleted_on_the_way_is_missed_with_how_far_it_was_i
     assert (failed.status, failed.error) == (TaskStatus.FAILED, "file_not_found")
     assert 0 < made_before < made < 6 * BATCH_ROWS
     assert failed.message == (
-        f"The file was deleted, after {2 * made} of its rows were done. Please upload the rows after those and start a "
-        "new import: whatever is in another file is created again"
+        f"The file was deleted, after {2 * made} of its rows were done. Please upload the rows that are missing and "
+        "start a new import: whatever is in another file is created again"
     )
 
 

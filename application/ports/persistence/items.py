@@ -16,7 +16,7 @@ class Items(Protocol):
         """
 
     async def add_all(self, items: Sequence[Item]) -> Sequence[Item]:
-        """As `add`, for many items of one owner at about the cost of one."""
+        """As `add`, for one item or many of one owner, at about the cost of one."""
 
     async def get(self, item_id: int) -> Item:
         """Raises `ItemNotFound`."""
