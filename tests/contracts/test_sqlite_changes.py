@@ -11,6 +11,7 @@ from adapters.persistence.jobs import SqlJobQueue
 from adapters.persistence.sqlite import SqliteDatabase
 from adapters.persistence.sqlite_changes import MOST_TOGETHER
 from application.ports.jobs import NewJob
+from application.ports.persistence import DatabaseFull
 from domain.errors import Unavailable
 
 
@@ -126,5 +127,5 @@ async def test_a_disk_that_fills_up_among_them_loses_none_that_was_acknowledged(
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
 
     acknowledged = [job.kind for job, outcome in zip(jobs, outcomes, strict=True) if outcome is None]
-    assert Unavailable in {type(outcome) for outcome in outcomes}
+    assert DatabaseFull in {type(outcome) for outcome in outcomes}
     assert await kinds_in(queue) == Counter(acknowledged)
