@@ -43,7 +43,7 @@ class _Done:
         """Say so, at most once a second. Raises as `Run.writing` does."""
         self.bytes += size
         self.items += items
-        message = f"{self.items} items and {self.files} files are packed"
+        message = f"Items packed: {self.items}; files packed: {self.files}"
         await self.run.advance(100 * self.bytes / max(1, self.expected), message)
 
 

@@ -151,13 +151,13 @@ def _result(state: Import, created: int) -> Mapping[str, Any]:
 
 
 def _summary(result: Mapping[str, Any]) -> str:
-    text = f"{result['created']} items were created"
+    text = f"Items created: {result['created']}"
     if result["created_by_other_tasks"]:
-        text += f"; {result['created_by_other_tasks']} had been created from this file before"
-    if result["rejected"] > len(result["errors"]):
-        text += f"; {result['rejected']} rows could not be imported: `errors` has the lines of the first {MOST_ERRORS}"
-    elif result["rejected"]:
-        text += f"; {result['rejected']} rows could not be imported: see `errors` for their lines"
+        text += f"; created from this file before: {result['created_by_other_tasks']}"
+    if result["rejected"]:
+        text += f"; rows that could not be imported: {result['rejected']}; "
+        all_are_told = result["rejected"] == len(result["errors"])
+        text += "see `errors` for their lines" if all_are_told else f"`errors` has the lines of the first {MOST_ERRORS}"
     return text
 
 

@@ -63,7 +63,7 @@ async def test_an_import_makes_items_of_the_good_rows_and_names_the_bad_ones(app
         "kind": "import_items",
         "status": "completed",
         "progress": 100,
-        "message": "2 items were created; 1 rows could not be imported: see `errors` for their lines",
+        "message": "Items created: 2; rows that could not be imported: 1; see `errors` for their lines",
         "result": {
             "created": 2,
             "created_by_other_tasks": 0,

@@ -177,13 +177,13 @@ async def test_progress_is_of_what_is_packed_and_earlier_exports_are_not(world: 
     assert waiting == begun == (0, None)
     assert packing_items
     for progress, message in packing_items:
-        count, _, rest = (message or "").partition(" ")
-        assert (progress, rest) == (50 * int(count) // 600, "items and 0 files are packed")
+        count, _, rest = (message or "").removeprefix("Items packed: ").partition("; ")
+        assert (progress, rest) == (50 * int(count) // 600, "files packed: 0")
     assert [(task.progress, task.message) for task in tasks[-5:]] == [
-        (50, "600 items and 0 files are packed"),
-        (66, "600 items and 0 files are packed"),
-        (83, "600 items and 1 files are packed"),
-        (99, "600 items and 2 files are packed"),
+        (50, "Items packed: 600; files packed: 0"),
+        (66, "Items packed: 600; files packed: 0"),
+        (83, "Items packed: 600; files packed: 1"),
+        (99, "Items packed: 600; files packed: 2"),
         (100, "Your account is in the file account-2026-03-01.zip"),
     ]
 

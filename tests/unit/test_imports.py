@@ -125,13 +125,13 @@ async def test_the_errors_that_are_shown_are_bounded_and_all_are_counted(world: 
     _, task = await imported(world, HEADER + "bad\n" * (MOST_ERRORS + 50))
     assert (result_of(task)["rejected"], len(result_of(task)["errors"])) == (MOST_ERRORS + 50, MOST_ERRORS)
     assert task.message == (
-        "0 items were created; 150 rows could not be imported: `errors` has the lines of the first 100"
+        "Items created: 0; rows that could not be imported: 150; `errors` has the lines of the first 100"
     )
 
 
 async def test_errors_that_are_all_shown_are_said_to_be_so(world: World) -> None:
     _, task = await imported(world, HEADER + "bad\n" * MOST_ERRORS)
-    assert task.message == "0 items were created; 100 rows could not be imported: see `errors` for their lines"
+    assert task.message == "Items created: 0; rows that could not be imported: 100; see `errors` for their lines"
 
 
 async def test_a_file_with_another_header_is_refused_with_what_to_do(world: World) -> None:
@@ -214,7 +214,7 @@ async def test_an_import_started_twice_makes_each_item_once(world: World) -> Non
     assert sum(result_of(task)["created"] for task in done) == count
     last = result_of(done[-1])
     assert (last["created"], last["created_by_other_tasks"]) == (0, count)
-    assert done[-1].message == f"0 items were created; {count} had been created from this file before"
+    assert done[-1].message == f"Items created: 0; created from this file before: {count}"
 
 
 async def test_what_was_cancelled_goes_on_where_it_was_when_it_is_started_again(world: World) -> None:
@@ -254,7 +254,7 @@ async def test_a_task_counts_what_it_has_created_itself_when_another_has_created
     done = await world.store.task(task.id)
     assert (done.status, done.attempts) == (TaskStatus.COMPLETED, 2)
     assert (result_of(done)["created"], result_of(done)["created_by_other_tasks"]) == (created, count - created)
-    assert done.message == (f"{created} items were created; {count - created} had been created from this file before")
+    assert done.message == f"Items created: {created}; created from this file before: {count - created}"
 
 
 async def test_an_import_that_ended_right_after_the_last_row_is_finished_by_the_next(world: World) -> None:

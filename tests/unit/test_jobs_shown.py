@@ -44,7 +44,7 @@ async def test_a_job_that_does_a_task_shows_how_far_the_task_is(world: World) ->
     task = await world.start_task(Actor(await world.has(), "a session"), TaskKind.EXPORT_ACCOUNT, {})
     async with world.store.begin() as work:
         task.begin(world.clock.now())
-        task.advance(40, "2 items and 1 files are packed")
+        task.advance(40, "Items packed: 2; files packed: 1")
         await work.tasks.save(task)
     (job,) = await world.store.jobs.list_jobs(state=None, limit=9)
 
