@@ -28,6 +28,11 @@ def test_a_row_is_an_item_by_the_rules_of_items_or_is_named_with_its_line(given_
         assert len(given_fields) == len(HEADER)
 
 
+def test_a_row_that_could_not_be_read_is_named_with_its_line_and_what_is_wrong_with_it() -> None:
+    row = CsvRow(line=7, fields=(), fault="A quotation mark is never closed", end=10, end_line=8)
+    assert as_item(row) == RowError(7, "A quotation mark is never closed")
+
+
 @given(fields)
 def test_only_the_header_is_a_header(given_fields: tuple[str, ...]) -> None:
     if tuple(name.strip().lower() for name in given_fields) == HEADER:

@@ -120,7 +120,7 @@ def test_a_name_is_any_line_of_text_or_none(name: str | None) -> None:
 def test_what_is_no_name_is_refused_without_being_repeated(name: str) -> None:
     user = a_user(full_name="Ada")
     for take in (valid_full_name, lambda name: user.edit(UserChange(rename=True, full_name=name))):
-        with pytest.raises(ValueError, match="A name must be") as refused:
+        with pytest.raises(ValueError, match=r"^A name must be .* (not blank|control characters)$") as refused:
             take(name)
         assert not name.strip() or name not in str(refused.value)
     assert user.full_name == "Ada"

@@ -106,8 +106,11 @@ async def test_a_deactivated_account_with_the_right_password_costs_nothing(world
             await guess(world, password=PASSWORD)
 
 
-async def test_guesses_that_queue_up_do_not_succeed_after_the_allowance_is_used_up(world: World) -> None:
-    await world.has()
+@pytest.mark.parametrize(("accounts", "allowed"), [(1, 10), (200, 100)])
+async def test_guesses_that_queue_up_do_not_succeed_after_the_allowance_is_used_up(
+    world: World, accounts: int, allowed: int
+) -> None:
+    emails = [(await world.has(f"user{number}@example.org")).email for number in range(accounts)]
     one_at_a_time = asyncio.Lock()
 
     async def queue_up() -> None:
@@ -115,10 +118,9 @@ async def test_guesses_that_queue_up_do_not_succeed_after_the_allowance_is_used_
             await asyncio.sleep(0.2)
 
     world.hasher.while_hashing = queue_up
-    results = await asyncio.gather(
-        *(guess(world) for _ in range(30)), guess(world, password=PASSWORD), return_exceptions=True
-    )
+    guesses = [guess(world, emails[number % accounts]) for number in range(allowed + 20)]
+    results = await asyncio.gather(*guesses, guess(world, emails[-1], PASSWORD), return_exceptions=True)
     kinds = [type(result) for result in results]
-    assert kinds.count(InvalidCredentials) == 10
+    assert kinds.count(InvalidCredentials) == allowed
     assert kinds.count(TooManyAttempts) == 21
     assert world.store.sessions == []
