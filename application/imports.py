@@ -112,7 +112,7 @@ class ImportItems:
             state.finished = last
             await work.imports.save(state)
             task.result = _result(state, _created(task.result) + len(items))
-            task.advance(100 * batch.end / max(1, file.size), f"{state.created + state.rejected} rows are done")
+            task.advance(100 * batch.end / max(1, file.size), f"Rows done: {state.created + state.rejected}")
             if last:
                 task.complete(task.result, _summary(task.result), self.clock.now())
 

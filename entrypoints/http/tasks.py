@@ -64,7 +64,7 @@ class TaskResponse(BaseModel):
     kind: TaskKind
     status: TaskStatus
     progress: Annotated[int, Field(ge=0, le=100, examples=[40])]
-    message: Annotated[str | None, Field(examples=["12000 rows are done"])]
+    message: Annotated[str | None, Field(examples=["Rows done: 12000"])]
     result: Annotated[dict[str, Any] | None, Field(examples=[{"created": 11998, "rejected": 2}])]
     error: Annotated[str | None, Field(examples=[None])]
     attempts: Annotated[int, Field(examples=[1])]

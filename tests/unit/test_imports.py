@@ -129,6 +129,28 @@ async def test_the_errors_that_are_shown_are_bounded_and_all_are_counted(world: 
     )
 
 
+async def test_the_progress_is_how_much_of_the_file_is_done(world: World) -> None:
+    ada = await an_actor(world)
+    begin, row = HEADER + "bad\n", "Milk,\n"
+    content = begin + row * (6 * BATCH_ROWS)
+    task = await start(world, ada, await has_file(world, ada, content))
+    await has_died_on_the_way(world, ada)
+    made, task = len(await items(world, ada)), await world.store.task(task.id)
+    assert 0 < made < 6 * BATCH_ROWS
+    done = len(begin) + made * len(row)
+    assert (task.progress, task.message) == (100 * done // len(content), f"Rows done: {made + 1}")
+
+
+async def test_whoever_goes_on_names_the_lines_as_they_are_in_the_file(world: World) -> None:
+    ada = await an_actor(world)
+    count = 6 * BATCH_ROWS
+    file = await has_file(world, ada, HEADER + "Milk,\n" * count + "bad\n")
+    await has_been_cancelled_on_the_way(world, ada, await start(world, ada, file))
+    task = await start(world, ada, file)
+    await world.do_jobs()
+    assert [error["line"] for error in result_of(await world.store.task(task.id))["errors"]] == [count + 2]
+
+
 async def test_errors_that_are_all_shown_are_said_to_be_so(world: World) -> None:
     _, task = await imported(world, HEADER + "bad\n" * MOST_ERRORS)
     assert task.message == "Items created: 0; rows that could not be imported: 100; see `errors` for their lines"
