@@ -69,12 +69,8 @@ class CsvReader:
         yield from self._read(self._rest + b"\n" if self._rest else b"", last=True)
 
     def _read(self, data: bytes, *, last: bool) -> Iterator[CsvRow]:
-        at = 0
-        if self._position == 0:
-            if not last and len(data) < len(BYTE_ORDER_MARK):
-                self._rest = data
-                return
-            at = self._pass(len(BYTE_ORDER_MARK)) if data.startswith(BYTE_ORDER_MARK) else 0
+        is_marked = self._position == 0 and data.startswith(BYTE_ORDER_MARK)
+        at = self._pass(len(BYTE_ORDER_MARK)) if is_marked else 0
         while at < len(data):
             window = at + LONGEST_ROW
             found = None if self._fault else self._row_at(data, at, window)

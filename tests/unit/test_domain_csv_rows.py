@@ -36,10 +36,15 @@ def test_what_the_standard_library_wrote_is_read_as_it_was(rows: list[list[str]]
     assert fields(data) == rows
 
 
-@given(ANYTHING, st.lists(st.integers(1, 5)))
-def test_how_a_file_is_cut_into_pieces_changes_nothing(parts: list[bytes], pieces: list[int]) -> None:
-    data = b"".join(parts)
+@given(ANYTHING, st.booleans(), st.lists(st.integers(1, 5)))
+def test_how_a_file_is_cut_into_pieces_changes_nothing(parts: list[bytes], marked: bool, pieces: list[int]) -> None:
+    data = (BYTE_ORDER_MARK if marked else b"") + b"".join(parts)
     assert read(data, pieces) == read(data)
+
+
+def test_a_mark_that_comes_byte_by_byte_is_no_part_of_the_first_field() -> None:
+    assert read(BYTE_ORDER_MARK + b"a,b\n", [1] * 6) == read(BYTE_ORDER_MARK + b"a,b\n")
+    assert fields(BYTE_ORDER_MARK + b"a,b\n") == [["a", "b"]]
 
 
 @given(ANYTHING)
