@@ -1,6 +1,9 @@
 from application.changes import BATCH, CHANNELS, change_of
-from domain.events import ItemCreated, ItemDeleted, ItemUpdated, UserPinged
+from application.ports.realtime import NewChange
+from domain.events import FileCreated, FileDeleted, ItemCreated, ItemDeleted, ItemUpdated, TaskUpdated, UserPinged
+from domain.files import File, FileId
 from domain.items import Item, ItemId
+from domain.tasks import Task, TaskId, TaskKind
 from domain.users import UserId
 from tests.builders import World, a_job
 from tests.fakes.changes import show
@@ -12,6 +15,21 @@ def test_what_happens_to_an_item_is_shown_to_its_owner(world: World) -> None:
     changes = [change_of(event, show) for event in (ItemCreated(item), ItemUpdated(item), ItemDeleted(7, 1))]
     told = [(change.user_id, change.channel, change.event, change.data) for change in changes if change]
     assert told == [(1, "items", f"item.{what}", '{"id": 7}') for what in ("created", "updated", "deleted")]
+    assert {change.channel for change in changes if change} <= set(CHANNELS)
+
+
+def test_what_happens_to_a_file_or_a_task_is_shown_to_its_owner(world: World) -> None:
+    owner, now = UserId(1), world.clock.now()
+    file = File(
+        id=FileId(7), filename="a", content_type="text/plain", size=1, sha256="0", owner_id=owner, created_at=now
+    )
+    task = Task(id=TaskId("7"), owner_id=owner, kind=TaskKind.EXPORT_ACCOUNT, created_at=now)
+    changes = [change_of(event, show) for event in (FileCreated(file), FileDeleted(7, 1, "0"), TaskUpdated(task))]
+    assert changes == [
+        NewChange(1, "files", "file.created", show(file)),
+        NewChange(1, "files", "file.deleted", '{"id": 7}'),
+        NewChange(1, "tasks", "task.updated", show(task)),
+    ]
     assert {change.channel for change in changes if change} <= set(CHANNELS)
 
 
