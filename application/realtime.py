@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -94,7 +95,9 @@ class Realtime:
                 self._listen,
                 self._settle,
             ):
-                self._running.append(asyncio.create_task(running(), name=f"realtime {running.__name__}"))
+                # They outlast the connection that comes first: what they do and say is no part of its request.
+                task = asyncio.create_task(running(), name=f"realtime {running.__name__}", context=Context())
+                self._running.append(task)
 
     def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)

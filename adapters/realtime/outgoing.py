@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from itertools import count
 from typing import Final
 
@@ -58,7 +59,8 @@ class Outgoing:
         self._idle.clear()
         self._news.set()
         if self._sending is None:
-            self._sending = asyncio.create_task(self._run(), name="broadcasting")
+            # It outlasts the request of the first message: what it says is no part of that.
+            self._sending = asyncio.create_task(self._run(), name="broadcasting", context=Context())
 
     async def close(self) -> None:
         """Send what still waits, if it can be done within a second."""

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.realtime.memory import MemoryBroadcaster
 from application.conversations import MOST_CHANNELS
+from application.correlation import request_id
 from application.realtime import LOOK_EVERY, OpenConnection
 from application.send_queue import Ending, SendQueue
 from domain.channels import ChannelNotAllowed, NotSubscribed, TooManyChannels
@@ -55,6 +56,25 @@ async def test_tokens_end_while_the_database_gives_no_answer(world: World, monke
         world.clock.advance(timedelta(seconds=60))
         await asyncio.sleep(PROMISED)
         assert line.connection.send_queue.ending is Ending.NOT_ALLOWED
+
+
+async def test_what_outlasts_a_connection_is_no_part_of_its_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await an_account(world)
+    looking_under = set()
+
+    async def live_sessions(_: Collection[str]) -> set[str]:
+        looking_under.add(request_id.get())
+        return {str(ada.id)}
+
+    monkeypatch.setattr(world.store, "live_sessions", live_sessions)
+    async with a_service(world) as service:
+        token = request_id.set("the first connection")
+        service.process().connect(ada)
+        request_id.reset(token)
+        await asyncio.sleep(PROMISED)
+    assert looking_under == {None}
 
 
 @pytest.mark.parametrize("what", ["revoked", "deactivated", "deleted"])
