@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from application.correlation import request_id
+from application.correlation import request_id, traceparent
 from application.outages import Outage
 from application.ports.jobs import RUN_TASK, Job, JobQueue, LeaseLost, NewJob, PermanentFailure
 from domain.errors import Unavailable
@@ -131,6 +131,7 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Do one job, and say how it ended."""
         request_id.set(job.request_id)
+        traceparent.set(job.traceparent)
         try:
             failure = await self._failure_of(job)
             self._report(job, await self._conclude(job, failure))

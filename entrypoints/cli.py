@@ -74,7 +74,7 @@ def _container(settings: Settings) -> Any:
     from entrypoints.container import Container  # not before the settings are known to hold
     from entrypoints.logs import configure_logs
 
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.log_format, settings.log_level, traced=settings.is_traced)
     container = Container(settings=settings)
     try:
         container.tokens()

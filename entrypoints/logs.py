@@ -36,14 +36,19 @@ def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -
     return event
 
 
-def configure_logs(style: Literal["console", "json"] | None, level: str) -> None:
-    """Set the whole process up. Without a style: `console` on a terminal, else `json`."""
+def configure_logs(style: Literal["console", "json"] | None, level: str, *, traced: bool = False) -> None:
+    """Set the whole process up. Without a style: `console` on a terminal, else `json`. Where requests are traced, each
+    line has the id of its trace."""
     as_json = style == "json" if style else not sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         _with_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if traced:
+        from entrypoints.tracing import with_trace
+
+        shared.append(with_trace)
     # A traceback without the values of variables, which a prettier one would show: passwords are among them.
     renderer: list[structlog.typing.Processor] = [
         _printable,

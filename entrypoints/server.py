@@ -61,7 +61,7 @@ def serve(container: Container, *, host: str, port: int, workers: int) -> None:
 def app_of_process() -> FastAPI:
     """The app of one process among several."""
     settings = read_settings()
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.log_format, settings.log_level, traced=settings.is_traced)
     app = app_of(Container(settings=settings, metrics_folder=os.environ[METRICS_FOLDER]), with_worker=False)
     _look_for_garbage()
     return app

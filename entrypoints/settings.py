@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         return self.database_url is None or self.database_url.startswith("sqlite")
 
     @property
+    def is_traced(self) -> bool:
+        return self.otel_exporter_otlp_endpoint is not None
+
+    @property
     def database(self) -> str:
         """The URL of the database that is used."""
         return self.database_url or f"sqlite:///{self.data_dir / 'portico.db'}"

@@ -8,8 +8,10 @@ a blob on their way out. A span says what was called and how long it took, never
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
+from threading import Thread
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -25,28 +27,33 @@ from application.correlation import traceparent
 from application.jobs import Handler
 from application.ports.jobs import Job
 from application.ports.persistence import Begin, Work
-from domain.errors import Refusal
+from domain.errors import Refusal, Unavailable, UpstreamError
 
-EXPORT_SECONDS: Final = 5
-"""How long an attempt to hand spans over may take; the spans of a collector that is away are dropped in the end."""
+LAST_SECONDS: Final = 5.0
+"""How long what is left may take to be handed over in the end: a collector that is away is no reason to stop later."""
 TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 """W3C Trace Context."""
+
+log = logging.getLogger(__name__)
 
 
 class Tracing:
     """Hands spans to the collector at `endpoint`, in the background."""
 
     def __init__(self, endpoint: str) -> None:
-        resource = Resource({"service.name": "portico"}).merge(OTELResourceDetector().detect())
-        self.provider = TracerProvider(resource=resource)
+        resource = Resource.create({"service.name": "portico"}).merge(OTELResourceDetector().detect())
+        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(_WithoutQueries())
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_SECONDS)
-        self.provider.add_span_processor(BatchSpanProcessor(exporter))
+        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
         self._tracer = self.provider.get_tracer("portico")
 
     async def close(self) -> None:
-        """Hand over what is left."""
-        await asyncio.to_thread(self.provider.shutdown)
+        """Hand over what is left, or give it up after `LAST_SECONDS`."""
+        handing_over = Thread(target=self.provider.shutdown, name="last spans", daemon=True)
+        handing_over.start()
+        await asyncio.to_thread(handing_over.join, LAST_SECONDS)
+        if handing_over.is_alive():
+            log.warning("the collector of traces does not take what is left: it is given up")
 
     def port(self, name: str, port: Any) -> Any:
         """The port, each of whose calls is a span."""
@@ -57,15 +64,9 @@ class Tracing:
 
         @asynccontextmanager
         async def traced() -> AsyncIterator[Work]:
-            carrier: dict[str, str] = {}
             with self._span("transaction"):
-                TRACE_CONTEXT.inject(carrier)
-                token = traceparent.set(carrier.get("traceparent"))
-                try:
-                    async with begin() as work:
-                        yield work
-                finally:
-                    traceparent.reset(token)
+                async with begin() as work:
+                    yield work
 
         return traced
 
@@ -86,17 +87,23 @@ class Tracing:
     def _span(
         self, name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None
     ) -> Iterator[trace.Span]:
-        """A span around the block. Of what goes wrong it says the kind alone: texts may hold values."""
+        """A span around the block, with which what it causes goes on. Of what goes wrong it says the kind alone: texts
+        may hold values."""
         with self._tracer.start_as_current_span(
             name, parent, kind, record_exception=False, set_status_on_exception=False
         ) as span:
+            carrier: dict[str, str] = {}
+            TRACE_CONTEXT.inject(carrier)
+            token = traceparent.set(carrier.get("traceparent"))
             try:
                 yield span
             except Exception as error:
                 span.set_attribute("error.type", type(error).__name__)
-                if not isinstance(error, Refusal):
+                if not isinstance(error, Refusal) or isinstance(error, Unavailable | UpstreamError):
                     span.set_status(StatusCode.ERROR)
                 raise
+            finally:
+                traceparent.reset(token)
 
     def call(self, name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """The method, as a span."""
@@ -108,13 +115,24 @@ class Tracing:
         return traced
 
 
+def with_trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The event of a log with the ids of the span that it happened in, else of the trace that caused its job."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event.setdefault("trace_id", trace.format_trace_id(span.trace_id))
+        event.setdefault("span_id", trace.format_span_id(span.span_id))
+    elif cause := traceparent.get():
+        event.setdefault("trace_id", cause.split("-")[1])
+    return event
+
+
 class _Traced:
     def __init__(self, tracing: Tracing, name: str, port: Any) -> None:
         self._tracing, self._name, self._port = tracing, name, port
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._port, name)
-        if inspect.iscoroutinefunction(value):
+        if inspect.iscoroutinefunction(value) and name != "close":  # which nobody asks for: the process stops
             value = self._tracing.call(f"{self._name} {name}", value)
             setattr(self, name, value)  # looked up once
         return value

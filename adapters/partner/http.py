@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from adapters.partner.attempts import Broken, Endless, Failed, Hurried
 from adapters.partner.breaker import Breaker
-from application.correlation import request_id
+from application.correlation import request_id, traceparent
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class HttpPartner:
     async def _ask(self, client: "AsyncClient", path: str, deadline: float) -> Any:
         from httpx2 import InvalidURL, RequestError, StreamError
 
-        headers = {"X-Request-ID": current} if (current := request_id.get()) else {}
+        causes = {"X-Request-ID": request_id.get(), "traceparent": traceparent.get()}
+        headers = {name: cause for name, cause in causes.items() if cause is not None}
         left = deadline - asyncio.get_running_loop().time()
         try:
             async with (

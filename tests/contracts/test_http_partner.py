@@ -10,7 +10,7 @@ import pytest
 
 from adapters.partner.breaker import PAUSE, THRESHOLD
 from adapters.partner.http import LARGEST, PAUSES, HttpPartner
-from application.correlation import request_id
+from application.correlation import request_id, traceparent
 from domain.partner import ExternalApiError, ExternalServiceUnavailable
 from tests.partner_server import (
     Act,
@@ -238,16 +238,19 @@ async def test_a_call_that_was_given_up_gives_its_place_back(server: PartnerServ
     assert await partner.user(1) == "/users/1"
 
 
-async def test_the_request_that_causes_a_call_is_named_in_it(server: PartnerServer, connect: Connect) -> None:
+async def test_the_request_and_the_trace_that_cause_a_call_are_named_in_it(
+    server: PartnerServer, connect: Connect
+) -> None:
     partner = connect()
-    token = request_id.set("mine.1")
+    token, trace = request_id.set("mine.1"), traceparent.set("00-trace")
     await partner.data()
     request_id.reset(token)
+    traceparent.reset(trace)
     await partner.data()
 
     named, unnamed = server.headers["/data"]
-    assert named["x-request-id"] == "mine.1"
-    assert "x-request-id" not in unnamed
+    assert (named["x-request-id"], named["traceparent"]) == ("mine.1", "00-trace")
+    assert not {"x-request-id", "traceparent"} & unnamed.keys()
     assert (named["accept"], named["accept-encoding"]) == ("application/json", "identity")
 
 

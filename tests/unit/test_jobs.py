@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from application.correlation import request_id
+from application.correlation import request_id, traceparent
 from application.jobs import CONCURRENCY, LEASE, MOST_LASTING, POLL, RETRY_DELAYS
 from application.ports.jobs import RUN_TASK, Job, NewJob, PermanentFailure
 from tests.fakes import InMemoryJobs
@@ -36,14 +36,17 @@ class TestDoing:
             await bench.until_concluded()
         assert doing.times == [pytest.approx(added_at)]
 
-    async def test_each_job_runs_under_the_request_that_caused_it(self, bench: Bench) -> None:
+    async def test_each_job_runs_under_the_request_and_the_trace_that_caused_it(self, bench: Bench) -> None:
         doing = works(bench, Doing())
-        for name in ("request-1", None, "request-2"):
+        for name, trace in (("request-1", "trace-1"), (None, None), ("request-2", "trace-2")):
+            token = traceparent.set(trace)
             bench.queue.write_down(NewJob("work"), name)
+            traceparent.reset(token)
         async with bench.working():
             await bench.until_concluded(3)
         assert doing.request_ids == ["request-1", None, "request-2"]
-        assert request_id.get() is None
+        assert doing.traces == ["trace-1", None, "trace-2"]
+        assert (request_id.get(), traceparent.get()) == (None, None)
 
     async def test_no_more_than_the_hands_of_a_worker_are_done_at_once(self, bench: Bench) -> None:
         doing = works(bench, Doing())

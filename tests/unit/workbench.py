@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from application.correlation import request_id
+from application.correlation import request_id, traceparent
 from application.jobs import Handler, Worker
 from application.ports.jobs import Job, JobRecord
 from tests.fakes import InMemoryJobs
@@ -64,6 +64,7 @@ class Doing:
     jobs: list[Job] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     request_ids: list[str | None] = field(default_factory=list)
+    traces: list[str | None] = field(default_factory=list)
     cancelled: int = 0
     finished: int = 0
     at_once: int = 0
@@ -74,6 +75,7 @@ class Doing:
         self.jobs.append(job)
         self.times.append(asyncio.get_running_loop().time())
         self.request_ids.append(request_id.get())
+        self.traces.append(traceparent.get())
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.news.set()
