@@ -41,7 +41,11 @@ from entrypoints.settings import Settings, read_settings
 if TYPE_CHECKING:
     from entrypoints.tracing import Tracing
 
-DESCRIPTION = "Accounts, sign-in, files, mail and background work behind one face."
+DESCRIPTION = """Accounts, sign-in, files, mail and background work behind one face.
+
+Every answer has an `X-Request-ID`: the one that the client sent, else a new one. An error is an `ErrorBody`; a client
+that accepts `application/problem+json` gets the same facts as RFC 9457 has them.
+"""
 
 AT_ROOT = (operations.router, pages.router)
 IN_API = (

@@ -17,7 +17,7 @@ from domain.sessions import InvalidRefreshToken, RefreshTokenReused, SessionNotF
 from domain.users import EmailTaken, InactiveUser, InvalidCredentials
 from entrypoints.http.bodies import Route, StrictRequest, has_body, is_encoded, media_type
 from entrypoints.http.dependencies import CurrentActor, client_address, device, use
-from entrypoints.http.documentation import SIGNED_IN, Message, errors
+from entrypoints.http.documentation import SIGNED_IN, Message, ResponseModel, errors
 from entrypoints.http.errors import unsupported_media_type
 from entrypoints.http.fields import (
     EmailField,
@@ -51,7 +51,7 @@ class CredentialsForm(RequestModel):
     client_secret: Text = ""
 
 
-class TokenResponse(BaseModel):
+class TokenResponse(ResponseModel):
     access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIs…"])]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of a scheme
     expires_in: Annotated[int, Field(description="Seconds.", examples=[1800])]

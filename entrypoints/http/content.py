@@ -6,7 +6,8 @@ same, because the type is that of an image, runs nothing and loads nothing.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from application.files import Content
 from application.ports.storage import BlobMissing
 from domain.errors import Refusal
-from entrypoints.http.documentation import described, errors
+from entrypoints.http.documentation import described, errors, named_headers
 from entrypoints.http.errors import RequestError
 from entrypoints.http.preconditions import entity_tags, header_value
 
@@ -136,25 +137,23 @@ async def _until_it_leaves(receive: Receive) -> None:
         pass
 
 
-_HEADERS: Final = {
-    name: {"schema": {"type": "string"}, "description": description}
-    for name, description in {
-        "ETag": "The SHA-256 of the content.",
-        "Content-Disposition": "The file's name (RFC 6266).",
-        "Accept-Ranges": "`bytes`.",
-    }.items()
-}
-_BINARY: Final = {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "the bytes of the file"}}
+_ALWAYS: Final = named_headers(**{"ETag": "The SHA-256 of the content.", "Accept-Ranges": "`bytes`."})
+_HEADERS: Final = _ALWAYS | named_headers(**{"Content-Disposition": "The file's name (RFC 6266)."})
+_PART: Final = named_headers(**{"Content-Range": "Which part it is, or how much there is (RFC 9110 section 14.4)."})
+ANY_TYPE: Final = ("application/octet-stream", "*/*")
+"""What a file holds is of the type that it came with. The first is one of those, and known to all clients."""
 
 
-def answers(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
-    """What a call that serves content can answer."""
+def answers(*refusals: type[Refusal], types: Sequence[str] = ANY_TYPE) -> dict[int | str, dict[str, Any]]:
+    """What a call that serves content of these types can answer."""
+    binary = {"schema": {"type": "string", "format": "binary"}, "example": "the bytes of the file"}
+    content = {name: deepcopy(binary) for name in types}
     return errors(*refusals, BlobMissing, validated=True) | {
-        200: {"description": "The content.", "headers": _HEADERS, "content": _BINARY},
-        206: {"description": "The part of it that was asked for.", "headers": _HEADERS, "content": _BINARY},
-        304: {"description": "The client has this content already."},
+        200: {"description": "The content.", "headers": _HEADERS, "content": content},
+        206: {"description": "The part of it that was asked for.", "headers": _HEADERS | _PART, "content": content},
+        304: {"description": "The client has this content already.", "headers": _ALWAYS},
         412: described(412, {"version_mismatch": ANOTHER}),
-        416: described(416, {"range_not_satisfiable": OUTSIDE}),
+        416: described(416, {"range_not_satisfiable": OUTSIDE}) | {"headers": _PART},
     }
 
 

@@ -1,11 +1,13 @@
 """The OpenAPI document, and what routes say in it."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from application.ports.storage import StorageFull
 from domain.errors import Refusal, TooManyAttempts, Unavailable
@@ -30,6 +32,9 @@ PLAIN_EXAMPLES: Final[Mapping[str, Any]] = {
 }
 """Examples of fields that name none, by format or else by type."""
 
+RETRY_AFTER: Final = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+"""The header, where the same request may do better later."""
+
 INVALID_KEY: Final = "The Idempotency-Key must be 1 to 255 visible ASCII characters"
 
 TAGS: Final = [
@@ -49,29 +54,35 @@ ERROR_BODY: Final = f"{SCHEMAS}ErrorBody"
 """Named, not given as a model: FastAPI would make a validator of it for every error of every route."""
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(TypedDict):
     """Every error has this body. Only a 422 has `errors`, only a 502 `upstream_status`."""
 
-    success: bool
+    success: Literal[False]
     message: str
     code: str
     path: str
     request_id: str
-    errors: list[FieldError] | None = None
-    upstream_status: int | None = None
+    errors: NotRequired[list[FieldError]]
+    upstream_status: NotRequired[int]
 
 
-class Acknowledgement(BaseModel):
+class ResponseModel(BaseModel):
+    """An answer: each of its fields is always there, so the document says so of those with a default, too."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Acknowledgement(ResponseModel):
     """What an operation answers whose effect follows later."""
 
-    success: bool = True
+    success: Literal[True] = True
     message: Annotated[str, Field(examples=["Ping recorded"])]
 
 
-class Message(BaseModel):
+class Message(ResponseModel):
     """What an operation answers that returns no resource."""
 
-    success: bool = True
+    success: Literal[True] = True
     message: Annotated[str, Field(examples=["Done"])]
     data: None = None
 
@@ -130,8 +141,17 @@ def described(status: int, codes: Mapping[str, str]) -> dict[str, Any]:
     }
     to_be_asked_again = (status_of(TooManyAttempts), status_of(Unavailable), status_of(StorageFull))
     if status in to_be_asked_again or IdempotencyInProgress.code in codes:
-        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+        answer["headers"] = RETRY_AFTER
+    if InvalidAccessToken.code in codes:
+        answer["headers"] = named_headers(
+            **{"WWW-Authenticate": "`Bearer`, and what is wrong with the token (RFC 6750)."}
+        )
     return answer
+
+
+def named_headers(**descriptions: str) -> dict[str, Any]:
+    """Headers of an answer in the document, each with what it says."""
+    return {name: {"schema": {"type": "string"}, "description": text} for name, text in descriptions.items()}
 
 
 def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]:
@@ -149,6 +169,8 @@ def openapi_of(app: FastAPI, server_prefix: str) -> Callable[[], dict[str, Any]]
                 routes=app.routes,
             )
             document["components"]["schemas"] |= _error_schemas()
+            _name_bodies(document)
+            document = _with_readable_names(document)
             scheme = document["components"]["securitySchemes"]["bearer"]
             scheme["flows"]["password"]["tokenUrl"] = f"{server_prefix}/auth/login"
             _drop_unused(document, ("HTTPValidationError", "ValidationError"))
@@ -170,10 +192,41 @@ def _complete(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
     general = {str(status): described(status, codes) for status, codes in GENERAL.items()}
     responses = operation["responses"] = dict(sorted((general | operation["responses"]).items()))
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     for answer in (operation.get("requestBody", {}), *responses.values()):
         for content in answer.get("content", {}).values():
+            content.get("schema", {}).pop("title", None)  # made of the operation's name and its path
             if "schema" in content and not content.keys() & {"example", "examples"}:
                 content["example"] = _example_of(content["schema"], schemas)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a parameter that may be left out: it can't be null, though a body's field could."""
+    possible = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return {**schema, **possible[0]} if len(possible) == 1 and schema.pop("anyOf") else schema
+
+
+def _name_bodies(document: dict[str, Any]) -> None:
+    """Put the schemas of bodies that a route names among the components, so that clients get a type of that name."""
+    for operation in _operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            if "title" in content["schema"]:
+                name = content["schema"]["title"]
+                document["components"]["schemas"][name] = content["schema"]
+                content["schema"] = {"$ref": f"{SCHEMAS}{name}"}
+
+
+def _with_readable_names(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with each schema under its title: `ItemList`, where pydantic says `ListResponse_ItemResponse_`."""
+    text = json.dumps(document)
+    for name, schema in document["components"]["schemas"].items():
+        if (title := schema.get("title", name)) != name:
+            text = text.replace(f'"{SCHEMAS}{name}"', f'"{SCHEMAS}{title}"')
+    renamed: dict[str, Any] = json.loads(text)
+    schemas = renamed["components"]["schemas"]
+    renamed["components"]["schemas"] = {schema.get("title", name): schema for name, schema in schemas.items()}
+    return renamed
 
 
 def _example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
@@ -195,7 +248,7 @@ def _example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
 
 def _error_schemas() -> dict[str, Any]:
     """The schemas of an error's body and of what it consists of."""
-    body = ErrorBody.model_json_schema(mode="serialization", ref_template=f"{SCHEMAS}{{model}}")
+    body = TypeAdapter(ErrorBody).json_schema(mode="serialization", ref_template=f"{SCHEMAS}{{model}}")
     return {**body.pop("$defs"), "ErrorBody": body}
 
 

@@ -14,7 +14,7 @@ from domain.images import ImageInfo
 from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.content import Conditions, Inline, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
-from entrypoints.http.documentation import SIGNED_IN, errors
+from entrypoints.http.documentation import SIGNED_IN, errors, named_headers
 from entrypoints.http.fields import IdInPath, Text
 from entrypoints.http.lists import ListResponse, PageParameters
 from entrypoints.http.multipart import FILE, form_of, uploads
@@ -76,7 +76,7 @@ async def _api(settings: Annotated[Settings, use("settings")]) -> str:
 
 Api = Annotated[str, Depends(_api)]
 """The path that the API is under."""
-CREATED: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": {"Location": {"schema": {"type": "string"}}}}}
+CREATED: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": named_headers(Location="The path of the file.")}}
 UPLOADED: Final = errors(*SIGNED_IN, FileTooLarge, QuotaExceeded, StorageFull, form=True)
 
 

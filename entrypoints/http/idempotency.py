@@ -13,7 +13,7 @@ from application.idempotency import DoOnce
 from application.ports.persistence import Also
 from domain.idempotency import Attempt, IdempotencyInProgress, IdempotencyKeyReused
 from entrypoints.http.dependencies import CurrentActor
-from entrypoints.http.documentation import INVALID_KEY
+from entrypoints.http.documentation import INVALID_KEY, named_headers
 from entrypoints.http.errors import RequestError
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ T = TypeVar("T")
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 IDEMPOTENT: Final = (IdempotencyKeyReused, IdempotencyInProgress)
 """What every call that honours the header can answer."""
+REPLAYED: Final = named_headers(**{"Idempotency-Replayed": "`true` where an answer is given again."})
+"""What those calls say beside their answer, in the OpenAPI document."""
 KEPT_HEADERS: Final = ("content-type", "location", "etag")
 
 

@@ -49,7 +49,7 @@ router.add_api_route("/upload-image", not_allowed, methods=["GET", "DELETE"], in
     "/{file_id}/thumbnail",
     response_class=Response,
     dependencies=[Conditions],
-    responses=answers(*SIGNED_IN, FileNotFound, InvalidImage, StorageFull),
+    responses=answers(*SIGNED_IN, FileNotFound, InvalidImage, StorageFull, types=("image/webp",)),
 )
 async def get_thumbnail(
     request: Request,

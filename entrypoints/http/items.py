@@ -21,9 +21,9 @@ from domain.items import (
 from domain.users import NotEnoughPrivileges
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
-from entrypoints.http.documentation import SIGNED_IN, errors
+from entrypoints.http.documentation import SIGNED_IN, errors, named_headers
 from entrypoints.http.fields import IdInPath, IdInQuery, RequestModel, Text
-from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.idempotency import IDEMPOTENT, REPLAYED, Once
 from entrypoints.http.lists import ListResponse, PageParameters, SearchWords
 from entrypoints.http.preconditions import IfMatch, IfNoneMatch, entity_tag
 
@@ -73,16 +73,16 @@ class ItemPatch(RequestModel):
     description: Annotated[Description | None, Field(examples=["Two litres"])] = None
 
 
-_TAGGED: Final[dict[str, Any]] = {
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes with each change of the item."}}
-}
+_TAG: Final = named_headers(ETag="Changes with each change of the item.")
+_TAGGED: Final[dict[str, Any]] = {"headers": _TAG}
 
 
 @router.post(
     "/",
     status_code=201,
     response_model=ItemResponse,
-    responses=errors(*SIGNED_IN, *IDEMPOTENT, json_body=True, idempotent=True) | {201: _TAGGED},
+    responses=errors(*SIGNED_IN, *IDEMPOTENT, json_body=True, idempotent=True)
+    | {201: {"headers": _TAG | named_headers(Location="The path of the item.") | REPLAYED}},
 )
 async def create_item(
     *,
@@ -123,7 +123,7 @@ async def list_items(
     "/{item_id}",
     response_model=ItemResponse,
     responses=errors(*SIGNED_IN, ItemNotFound, validated=True)
-    | {200: _TAGGED, 304: {"description": "The client has this version already."}},
+    | {200: _TAGGED, 304: {"description": "The client has this version already.", **_TAGGED}},
 )
 async def get_item(
     item_id: IdInPath,

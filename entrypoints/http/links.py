@@ -15,7 +15,7 @@ from entrypoints.http.content import Conditions, Inline, answers, serve
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, errors
 from entrypoints.http.fields import IdInPath, RequestModel, Text
-from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.idempotency import IDEMPOTENT, REPLAYED, Once
 from entrypoints.settings import Settings
 
 router = APIRouter(prefix="/files", tags=["files"], route_class=Route)
@@ -36,7 +36,8 @@ class LinkResponse(BaseModel):
 @router.post(
     "/{file_id}/link",
     response_model=LinkResponse,
-    responses=errors(*SIGNED_IN, FileNotFound, *IDEMPOTENT, json_body=True, idempotent=True),
+    responses=errors(*SIGNED_IN, FileNotFound, *IDEMPOTENT, json_body=True, idempotent=True)
+    | {200: {"headers": REPLAYED}},
 )
 async def create_link(
     *,

@@ -13,7 +13,7 @@ from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Acknowledgement, errors
 from entrypoints.http.fields import EmailField, RequestModel, Text
-from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.idempotency import IDEMPOTENT, REPLAYED, Once
 
 router = APIRouter(tags=["mail"], route_class=Route)
 
@@ -45,7 +45,8 @@ class MessageBody(RequestModel):
     "/send-email",
     status_code=202,
     response_model=Acknowledgement,
-    responses=errors(*SIGNED_IN, NotEnoughPrivileges, TooManyAttempts, *IDEMPOTENT, json_body=True, idempotent=True),
+    responses=errors(*SIGNED_IN, NotEnoughPrivileges, TooManyAttempts, *IDEMPOTENT, json_body=True, idempotent=True)
+    | {202: {"headers": REPLAYED}},
 )
 async def send_email(
     *, actor: CurrentActor, body: MessageBody, send: Annotated[SendEmail, use("send_email")], once: Once

@@ -1,25 +1,27 @@
 """Health, metrics and public keys, for those who run Portico."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from domain.errors import Unavailable
 from entrypoints.health import Readiness, is_ok
+from entrypoints.http.documentation import RETRY_AFTER, ResponseModel
 
 router = APIRouter(tags=["operations"])
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-EXAMPLE_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qY…", "kid": "bJ_A…", "use": "sig", "alg": "Ed25519"}
+EXAMPLE_KEY: JsonDict = {"kty": "OKP", "crv": "Ed25519", "x": "11qY…", "kid": "bJ_A…", "use": "sig", "alg": "Ed25519"}
 EXAMPLE_FIGURES = "# TYPE portico_http_requests_in_flight gauge\nportico_http_requests_in_flight 1.0\n"
 NOT_READY = {"status": "not_ready", "checks": {"database": "no answer within 3 s", "storage": "ok", "jobs": "ok"}}
 
 
-class Alive(BaseModel):
+class Alive(ResponseModel):
     status: Literal["alive"] = "alive"
 
 
@@ -28,10 +30,21 @@ class Ready(BaseModel):
     checks: Annotated[dict[str, str], Field(examples=[{"database": "ok", "storage": "ok", "jobs": "ok"}])]
 
 
+class PublicKey(BaseModel):
+    """A JSON Web Key (RFC 7517), with what keys of its type (RFC 7518, RFC 8037) have besides."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLE_KEY]})
+
+    kty: str
+    kid: str
+    use: str
+    alg: str
+
+
 class PublicKeys(BaseModel):
     """A JSON Web Key Set (RFC 7517). It is empty with HS256, whose keys are secret."""
 
-    keys: Annotated[list[dict[str, Any]], Field(examples=[[EXAMPLE_KEY]])]
+    keys: list[PublicKey]
 
 
 @router.get("/health/live")
@@ -46,6 +59,7 @@ async def is_live() -> Alive:
         503: {
             "model": Ready,
             "description": "A part is not ready.",
+            "headers": RETRY_AFTER,
             "content": {"application/json": {"example": NOT_READY}},
         }
     },

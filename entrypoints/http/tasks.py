@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
 from entrypoints.http.fields import RequestModel, Text
-from entrypoints.http.idempotency import IDEMPOTENT, Once
+from entrypoints.http.idempotency import IDEMPOTENT, REPLAYED, Once
 from entrypoints.http.lists import ListResponse, PageParameters
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=Route)
@@ -41,14 +41,43 @@ PARAMS: Final[Mapping[TaskKind, type[RequestModel]]] = {
 TOLD: Final = "`export_account` needs none; `import_items` needs `file_id`, a CSV file of one's own."
 
 
+class ExportResult(BaseModel):
+    file_id: Annotated[int, Field(description="The zip, as a file of one's own.")]
+    size: Annotated[int, Field(description="Bytes.")]
+    items: int
+    files: int
+
+
+class RejectedRow(BaseModel):
+    line: Annotated[int, Field(description="In the file; its header is line 1.", examples=[7])]
+    reason: Annotated[str, Field(examples=["The title must not be blank"])]
+
+
+class ImportResult(BaseModel):
+    created: Annotated[int, Field(examples=[11998])]
+    created_by_other_tasks: Annotated[int, Field(description="From the same file, before.", examples=[0])]
+    rejected: Annotated[int, Field(examples=[1])]
+    errors: Annotated[
+        list[RejectedRow],
+        Field(description="Of the first rows rejected."),
+    ]
+
+
+RESULTS: Final[Mapping[TaskKind, type[ExportResult | ImportResult]]] = {
+    TaskKind.EXPORT_ACCOUNT: ExportResult,
+    TaskKind.IMPORT_ITEMS: ImportResult,
+}
+"""What each kind of task brings about."""
+
+
 class TaskBody(RequestModel):
-    kind: Annotated[Literal["export_account", "import_items"], Field(examples=["import_items"])]
+    kind: Annotated[TaskKind, Field(strict=False, examples=["import_items"])]
     params: Annotated[dict[str, Any], Field(default_factory=dict, description=TOLD, examples=[{"file_id": 1}])]
 
     def checked_params(self) -> dict[str, Any]:
         """Raises a 422 for what this kind of task doesn't take."""
         try:
-            return PARAMS[TaskKind(self.kind)].model_validate(self.params).model_dump()
+            return PARAMS[self.kind].model_validate(self.params).model_dump()
         except ValidationError as error:
             errors = [{**one, "loc": ("body", "params", *one["loc"])} for one in error.errors()]
             raise RequestValidationError(errors) from None
@@ -65,7 +94,7 @@ class TaskResponse(BaseModel):
     status: TaskStatus
     progress: Annotated[int, Field(ge=0, le=100, examples=[40])]
     message: Annotated[str | None, Field(examples=["Rows done: 12000"])]
-    result: Annotated[dict[str, Any] | None, Field(examples=[{"created": 11998, "rejected": 2}])]
+    result: ImportResult | ExportResult | None
     error: Annotated[str | None, Field(examples=[None])]
     attempts: Annotated[int, Field(examples=[1])]
     created_at: datetime
@@ -74,14 +103,13 @@ class TaskResponse(BaseModel):
 
     @classmethod
     def of(cls, task: Task) -> "TaskResponse":
-        result: Mapping[str, Any] | None = task.result
         return cls(
             task_id=task.id,
             kind=task.kind,
             status=task.status,
             progress=task.progress,
             message=task.message,
-            result=None if result is None else dict(result),
+            result=None if task.result is None else RESULTS[task.kind].model_validate(task.result),
             error=task.error,
             attempts=task.attempts,
             created_at=task.created_at,
@@ -94,7 +122,8 @@ class TaskResponse(BaseModel):
     "/start",
     status_code=202,
     response_model=TaskStartedResponse,
-    responses=errors(*SIGNED_IN, *IDEMPOTENT, FileNotFound, json_body=True, idempotent=True),
+    responses=errors(*SIGNED_IN, *IDEMPOTENT, FileNotFound, json_body=True, idempotent=True)
+    | {202: {"headers": REPLAYED}},
 )
 async def start_task(
     *, actor: CurrentActor, body: TaskBody, start: Annotated[StartTask, use("start_task")], once: Once
@@ -105,8 +134,8 @@ async def start_task(
         started = TaskStartedResponse(task_id=task.id, status=task.status)
         return Response(started.model_dump_json(), 202, media_type="application/json")
 
-    kind, params = TaskKind(body.kind), body.checked_params()
-    return await once(lambda also: start(actor, kind, params, also=also), answer)
+    params = body.checked_params()
+    return await once(lambda also: start(actor, body.kind, params, also=also), answer)
 
 
 router.add_api_route("/start", not_allowed, methods=["GET", "DELETE"], include_in_schema=False)

@@ -30,7 +30,7 @@ from domain.users import (
 )
 from entrypoints.http.bodies import Route
 from entrypoints.http.dependencies import CurrentActor, client_address, use
-from entrypoints.http.documentation import SIGNED_IN, Acknowledgement, Message, errors
+from entrypoints.http.documentation import SIGNED_IN, Acknowledgement, Message, errors, named_headers
 from entrypoints.http.fields import (
     EmailField,
     IdInPath,
@@ -104,7 +104,8 @@ class UserPatch(RequestModel):
 @router.post(
     "/",
     status_code=201,
-    responses=errors(RegistrationClosed, EmailTaken, PasswordTooCommon, TooManyAttempts, json_body=True),
+    responses=errors(RegistrationClosed, EmailTaken, PasswordTooCommon, TooManyAttempts, json_body=True)
+    | {201: {"headers": named_headers(Location="The path of the account.")}},
 )
 async def register_user(
     request: Request,

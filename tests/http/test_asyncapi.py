@@ -38,8 +38,9 @@ def words() -> list[str]:
     user = User(id=UserId(7), email=Email("ada@example.org"), password_hash="x", created_at=now, updated_at=now)
     things: dict[str, Any] = {"owner_id": UserId(7), "created_at": now}
     shown = Shown("/api/v1")
+    made = {"file_id": 1, "size": 726, "items": 0, "files": 0}
     item = shown(Item(id=ItemId(1), title="Milk", updated_at=now, **things))
-    task = shown(Task(id=TaskId("t1"), kind=TaskKind.EXPORT_ACCOUNT, result={"file_id": 1}, **things))
+    task = shown(Task(id=TaskId("t1"), kind=TaskKind.EXPORT_ACCOUNT, result=made, **things))
     file = shown(
         File(id=FileId(1), filename="a.pdf", content_type="application/pdf", size=1, sha256="0" * 64, **things)
     )

@@ -10,6 +10,7 @@ import pytest
 from tests.deployments import LAPTOP, Deployment
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
+from tests.images import drawn
 from tests.running_app import PASSWORD, RunningApp
 
 Operation = tuple[str, str, dict[str, Any]]
@@ -72,6 +73,34 @@ async def test_each_operation_has_a_name_for_code_and_words_for_people(document:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"])
         assert re.fullmatch(r"[A-Z][a-z ]+", operation["summary"])
         assert operation["description"].endswith(".")
+
+
+async def test_each_type_that_a_client_gets_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert {"ItemList", "UserList", "FileList", "TaskList", "Credentials", "CredentialsForm"} <= schemas.keys()
+    for name, schema in schemas.items():
+        assert re.fullmatch("([A-Z][a-z]+)+", name)
+        assert schema["title"] == name
+    for _, path, operation in operations(document):
+        for _, content in contents(operation):
+            assert "title" not in content["schema"], path
+
+
+async def test_a_parameter_is_left_out_and_never_null(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), (path, parameter["name"])
+
+
+async def test_what_every_answer_has_is_no_optional_field_of_it(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("Message", "Acknowledgement", "TokenResponse", "Alive"):
+        assert schemas[name]["required"] == list(schemas[name]["properties"]), name
+    assert schemas["ErrorBody"]["properties"].keys() - set(schemas["ErrorBody"]["required"]) == {
+        "errors",
+        "upstream_status",
+    }
 
 
 async def test_every_example_is_one_of_what_it_exemplifies(document: dict[str, Any]) -> None:
@@ -165,6 +194,54 @@ async def test_every_error_that_was_met_is_documented(app: RunningApp, document:
         jsonschema_rs.validate(
             {"$ref": "#/components/schemas/ErrorBody", "components": document["components"]}, response.json()
         )
+
+
+SPOKEN_OF = {
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+}
+"""The headers that tell something of this answer alone."""
+
+
+async def test_every_header_that_was_met_is_documented(app: RunningApp, document: dict[str, Any]) -> None:
+    _, ada = await app.user("ada@example.org")
+    http, once, body = app.http, ada | {"Idempotency-Key": "once"}, {"title": "Milk"}
+    upload = await http.post("/files/upload", files={"file": ("tea.txt", b"Earl Grey")}, headers=ada)
+    content = f"/files/{upload.json()['id']}/content"
+    image = await http.post("/files/upload-image", files={"file": ("dot.png", drawn())}, headers=ada)
+    thumbnail = f"/files/{image.json()['id']}/thumbnail"
+    met = [
+        ("post", "/users/", await http.post("/users/", json={"email": "eve@example.org", "password": PASSWORD})),
+        ("get", "/users/me", await http.get("/users/me")),
+        ("get", "/users/me", await http.get("/users/me", headers={"Authorization": "Bearer none"})),
+        ("post", "/items/", await http.post("/items/", json=body, headers=once)),
+        ("post", "/items/", await http.post("/items/", json=body, headers=once)),
+        ("get", "/items/{item_id}", await http.get("/items/1", headers=ada)),
+        ("get", "/items/{item_id}", await http.get("/items/1", headers=ada | {"If-None-Match": '"1"'})),
+        ("patch", "/items/{item_id}", await http.patch("/items/1", json=body, headers=ada)),
+        ("post", "/files/upload", upload),
+        ("post", "/files/upload-image", image),
+        ("get", "/files/{file_id}/content", await http.get(content, headers=ada)),
+        ("get", "/files/{file_id}/content", await http.get(content, headers=ada | {"Range": "bytes=0-3"})),
+        ("get", "/files/{file_id}/content", await http.get(content, headers=ada | {"Range": "bytes=99-"})),
+        ("get", "/files/{file_id}/content", await http.get(content, headers=ada | {"If-None-Match": "*"})),
+        ("get", "/files/{file_id}/thumbnail", await http.get(thumbnail, headers=ada)),
+        ("get", "/external-data", await http.get("/external-data", headers=ada)),
+    ]
+
+    for method, path, response in met:
+        documented = document["paths"][f"/api/v1{path}"][method]["responses"][str(response.status_code)]
+        sent = {name for name in SPOKEN_OF if name in response.headers}
+        assert sent <= documented.get("headers", {}).keys(), (method, path, response.status_code)
+        if response.content:
+            kind = response.headers["Content-Type"].partition(";")[0]
+            assert kind in documented["content"] or "*/*" in documented["content"]
 
 
 async def test_the_sign_in_that_it_names_works_as_it_says(start_app: StartApp) -> None:

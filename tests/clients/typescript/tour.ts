@@ -39,6 +39,20 @@ assert.deepEqual(read.data, bread.data);
 
 const listed = await client.GET("/api/v1/items/", { params: { query: { q: "bread", sort: "-created_at" } } });
 const items: Item[] = listed.data?.items ?? [];
+
+const form = new FormData();
+form.set("file", new Blob(["Earl Grey"], { type: "text/plain" }), "tea.txt");
+const stored = await client.POST("/api/v1/files/upload", { body: { file: "" }, bodySerializer: () => form });
+assert.ok(stored.data);
+const content = await client.GET("/api/v1/files/{file_id}/content", {
+    params: { path: { file_id: stored.data.id }, header: { Range: "bytes=-4" } },
+    parseAs: "text",
+});
+assert.equal(content.data, "Grey");
+const invalid = await client.GET("/api/v1/items/", { params: { query: { limit: 0 } } });
+const wrongField: string | undefined = invalid.error?.errors?.[0]?.field;
+assert.equal(wrongField, "query.limit");
+
 console.log(items.map((item) => item.title).join(", "));
 
 // @ts-expect-error: a field that the API doesn't know is a mistake before anything runs
