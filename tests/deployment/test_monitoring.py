@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.programs import run
 from tests.running_app import copy_database, eventually, run_app, settings_for
 
 DEPLOYMENT: Final = Path(__file__).parents[2] / "entrypoints" / "deployment"
@@ -26,6 +28,41 @@ ASKED: Final = [
 ]
 OF_PROMETHEUS: Final = {"up": {"job", "instance"}}
 """What Prometheus itself says of each server."""
+PROMTOOL: Final = shutil.which("promtool")
+REQUESTS: Final = "portico_http_requests_total"
+BUCKET: Final = "portico_http_request_duration_seconds_bucket"
+CONNECTIONS: Final = "portico_database_connections"
+SCENES: Final = {
+    "PorticoDown": ({'up{job="portico"}': "1 0x20"}, {'up{job="portico"}': "1 0 1x20", 'up{job="another"}': "0x20"}),
+    "PorticoErrors": (
+        {f'{REQUESTS}{{status="503"}}': "0+2x20", f'{REQUESTS}{{status="200"}}': "0+98x20"},
+        {f'{REQUESTS}{{status="503"}}': "0+1x20", f'{REQUESTS}{{status="404"}}': "0+199x20"},
+    ),
+    "PorticoSlow": (
+        {
+            f'{BUCKET}{{route="/items/",le="1.0"}}': "0+98x20",
+            f'{BUCKET}{{route="/items/",le="2.5"}}': "0+100x20",
+            f'{BUCKET}{{route="/items/",le="+Inf"}}': "0+100x20",
+        },
+        {
+            f'{BUCKET}{{route="/items/",le="1.0"}}': "0+100x20",
+            f'{BUCKET}{{route="/items/",le="+Inf"}}': "0+100x20",
+            f'{BUCKET}{{route="/api/v1/files/{{file_id}}/content",le="1.0"}}': "0x20",
+            f'{BUCKET}{{route="/api/v1/files/{{file_id}}/content",le="+Inf"}}': "0+100x20",
+        },
+    ),
+    "PorticoConnectionsUsedUp": (
+        {f'{CONNECTIONS}{{state="idle"}}': "0x20", f'{CONNECTIONS}{{state="used"}}': "10x20"},
+        {f'{CONNECTIONS}{{state="idle"}}': "0x20", f'{CONNECTIONS}{{state="used"}}': "3x20"},
+    ),
+    "PorticoWorkWaits": (
+        {"portico_job_queue_age_seconds": "0+60x20"},
+        {"portico_job_queue_age_seconds": "299x20"},
+    ),
+    "PorticoWorkFails": ({"portico_jobs_retrying": "5x20"}, {"portico_jobs_retrying": "5x10 0x10"}),
+    "PorticoWorkFailed": ({"portico_jobs_dead": "1x20"}, {"portico_jobs_dead": "0x20"}),
+}
+"""Each alert with what it is for and what it is not for: series and their values, minute by minute."""
 
 
 def selectors(node: Any) -> Iterator[Any]:
@@ -81,6 +118,26 @@ def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert set(rule["annotations"]) == {"summary", "what_to_do"}
         assert re.fullmatch(r"\d+m", rule.get("for", "0m"))
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no promtool on this machine: `apt-get install prometheus`")
+async def test_an_alert_comes_when_it_should_and_alone(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    assert list(SCENES) == [rule["alert"] for rule in RULES]
+    firing = 'sum by (alertname) (ALERTS{alertstate="firing"})'
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": series, "values": values} for series, values in scene.items()],
+            "promql_expr_test": [{"expr": firing, "eval_time": "20m", "exp_samples": expected}],
+        }
+        for alert, (bad, good) in SCENES.items()
+        for scene, expected in ((bad, [{"labels": f'{{alertname="{alert}"}}', "value": 1}]), (good, []))
+    ]
+    file = tmp_path / "tests.yaml"
+    file.write_text(json.dumps({"rule_files": [str(DEPLOYMENT / "alerts.yaml")], "tests": tests}), "utf-8")
+
+    await run(PROMTOOL, "test", "rules", file, folder=tmp_path)
 
 
 def test_panels_do_not_overlap_and_fit_the_page() -> None:
