@@ -1,6 +1,8 @@
 """The nginx example in front of two servers: who is who, what passes through, and restarts that nobody notices."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -186,6 +188,17 @@ async def test_an_upload_passes_through_while_it_comes(tmp_path: Path) -> None:
         writer.close()
 
 
+async def answered(port: int, head: str) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers and the body that this request gets, of which only the head is sent."""
+    reader, writer = await connected(port)
+    writer.write(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers["content-length"]))
+    writer.close()
+    return int(status.split()[1]), headers, body
+
+
 async def test_an_upload_of_the_largest_size_gets_to_portico_and_a_larger_one_does_not(tmp_path: Path) -> None:
     async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -193,12 +206,42 @@ async def test_an_upload_of_the_largest_size_gets_to_portico_and_a_larger_one_do
         writer.close()
 
     gibibyte = 1024**3
-    statuses = []
     async with in_front_of(answering, tmp_path) as port:
-        for size in (gibibyte + 1000, gibibyte * 2):
-            reader, writer = await connected(port)
-            writer.write(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
-            statuses.append((await reader.readline()).split()[1])
-            writer.close()
+        answers = [
+            await answered(port, f"POST /a HTTP/1.1\nHost: x\nX-Request-ID: mine\nContent-Length: {size}")
+            for size in (gibibyte + 1000, gibibyte * 2)
+        ]
 
-    assert statuses == [b"418", b"413"]
+    assert [status for status, _, _ in answers] == [418, 413]
+    assert json.loads(answers[1][2]) == {
+        "success": False,
+        "message": "The body is too large",
+        "code": "body_too_large",
+        "path": "/a",
+        "request_id": "mine",
+    }
+
+
+async def test_errors_are_in_one_shape_whoever_answers_and_those_of_portico_pass_through(tmp_path: Path) -> None:
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if "/broken" not in head:
+            status = head.partition("/")[2][:3]
+            writer.write(f"HTTP/1.1 {status} Portico\r\nContent-Length: 7\r\nConnection: close\r\n\r\nportico".encode())
+        writer.close()
+
+    async with in_front_of(answering, tmp_path) as port:
+        for status in (404, 413, 502, 503, 504):
+            passed, _, body = await answered(port, f"GET /{status} HTTP/1.1\nHost: x")
+            assert (passed, body) == (status, b"portico")
+        hidden, _, hidden_body = await answered(port, "GET /metrics HTTP/1.1\nHost: x")
+        away, headers, away_body = await answered(port, "POST /broken HTTP/1.1\nHost: x\nX-Request-ID: a b")
+        odd = json.loads((await answered(port, 'POST /broken/"%22%0a HTTP/1.1\nHost: x'))[2])
+
+    assert (hidden, json.loads(hidden_body)["code"]) == (404, "not_found")
+    assert (away, headers["retry-after"], headers["content-type"]) == (503, "5", "application/json")
+    error = json.loads(away_body)
+    assert error.keys() == {"success", "message", "code", "path", "request_id"}
+    assert (error["code"], error["path"], error["request_id"]) == ("unavailable", "/broken", headers["x-request-id"])
+    assert re.fullmatch("[0-9a-f]{32}", error["request_id"])
+    assert (odd["code"], odd["path"]) == ("unavailable", "")
