@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.programs import run
 from tests.running_app import copy_database, eventually, run_app, settings_for
 
-DEPLOYMENT: Final = Path(__file__).parents[2] / "entrypoints" / "deployment"
+ROOT: Final = Path(__file__).parents[2]
+DEPLOYMENT: Final = ROOT / "entrypoints" / "deployment"
 RULES: Final[list[dict[str, Any]]] = [
     rule
     for group in yaml.safe_load((DEPLOYMENT / "alerts.yaml").read_text("utf-8"))["groups"]
@@ -29,6 +30,7 @@ ASKED: Final = [
 OF_PROMETHEUS: Final = {"up": {"job", "instance"}}
 """What Prometheus itself says of each server."""
 PROMTOOL: Final = shutil.which("promtool")
+HOW_TO_GET: Final = "no promtool on this machine: `apt-get install prometheus`"
 REQUESTS: Final = "portico_http_requests_total"
 BUCKET: Final = "portico_http_request_duration_seconds_bucket"
 CONNECTIONS: Final = "portico_database_connections"
@@ -120,7 +122,20 @@ def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert re.fullmatch(r"\d+m", rule.get("for", "0m"))
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="no promtool on this machine: `apt-get install prometheus`")
+@pytest.mark.skipif(PROMTOOL is None, reason=HOW_TO_GET)
+async def test_prometheus_takes_what_the_readme_sets_it_up_with(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    (written,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(written, "utf-8")
+    shutil.copy(DEPLOYMENT / "alerts.yaml", tmp_path)
+
+    await run(PROMTOOL, "check", "config", "prometheus.yml", folder=tmp_path)
+
+    (scraped,) = yaml.safe_load(written)["scrape_configs"]
+    assert any(f'up{{job="{scraped["job_name"]}"}}' in rule["expr"] for rule in RULES)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason=HOW_TO_GET)
 async def test_an_alert_comes_when_it_should_and_alone(tmp_path: Path) -> None:
     assert PROMTOOL is not None
     assert list(SCENES) == [rule["alert"] for rule in RULES]

@@ -1,5 +1,6 @@
-"""The systemd units: systemd takes them, and what they leave open is little."""
+"""The systemd units: systemd takes them, what they leave open is little, and the README installs what they start."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from typing import Final
 
 import pytest
 
-DEPLOYMENT: Final = Path(__file__).parents[2] / "entrypoints" / "deployment"
+ROOT: Final = Path(__file__).parents[2]
+DEPLOYMENT: Final = ROOT / "entrypoints" / "deployment"
 UNITS: Final = ["portico@.service", "portico-worker.service"]
 SYSTEMD: Final = shutil.which("systemd-analyze")
 EXPOSURE: Final = 15
@@ -53,3 +55,25 @@ def test_the_units_guard_alike() -> None:
 
     assert guards[0]
     assert guards[0] == guards[1]
+
+
+def test_the_readme_installs_what_the_units_start() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "systemd-run" in block]
+
+    ended = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all((ROOT / name).is_file() for name in re.findall(r"entrypoints/\S+|requirements\S*\.lock", block))
+    assert "cat requirements.lock" in block
+    for unit in UNITS:
+        text = (DEPLOYMENT / unit).read_text("utf-8")
+        assert f"entrypoints/deployment/{unit}" in block
+        assert re.search(r"^ExecStart=(/opt/portico)/bin/portico", text, re.MULTILINE)
+        for name in ("EnvironmentFile", "StateDirectory", "StateDirectoryMode"):
+            (value,) = re.findall(rf"^{name}=(.*)", text, re.MULTILINE)
+            assert f"--property={name}={value} " in block
+        assert "User=portico\n" in text
+        assert "WorkingDirectory=/var/lib/portico\n" in text
+        assert "DATA_DIR=/var/lib/portico " in text
+    assert "--uid=portico --working-directory=/var/lib/portico " in block
+    assert "--setenv=DATA_DIR=/var/lib/portico " in block
