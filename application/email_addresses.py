@@ -50,6 +50,7 @@ class ResendVerification:
 class RequestEmailChange:
     """Ask for another address: a link goes to the new one, a notice to the old one; nothing else changes yet.
 
+    It is throttled: the link goes to whatever address one names, and the answer tells whether that has an account.
     Raises `WrongPassword`, `EmailTaken`, `TooManyAttempts`, or `InvalidAccessToken` when the account was deleted
     meanwhile.
     """
@@ -57,9 +58,11 @@ class RequestEmailChange:
     begin: Begin
     reads: Reads
     confirm_password: ConfirmPassword
+    throttle: Throttle
 
-    async def __call__(self, actor: Actor, *, new_email: Email, password: Password) -> None:
+    async def __call__(self, actor: Actor, *, new_email: Email, password: Password, client: str) -> None:
         await self.confirm_password(actor, password)
+        await self.throttle.spend(Limit.EMAIL_CHANGE, counted_as(client))
         if await self.reads.user_by_email(new_email) is not None:
             raise EmailTaken
         async with self.begin() as work:

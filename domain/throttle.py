@@ -21,6 +21,7 @@ class Limit(Enum):
     REGISTRATION = Allowance(60, timedelta(hours=1))
     RESEND_VERIFICATION = Allowance(60, timedelta(hours=1))
     FORGOTTEN_PASSWORD = Allowance(60, timedelta(hours=1))
+    EMAIL_CHANGE = Allowance(60, timedelta(hours=1))
     WRITTEN_MAIL = Allowance(60, timedelta(hours=1))
 
 

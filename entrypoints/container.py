@@ -169,7 +169,7 @@ class Container(DeclarativeContainer):
     # Addresses
     verify_email = Singleton(email_addresses.VerifyEmail, begin, redeem_mailed_token)
     resend_verification = Singleton(email_addresses.ResendVerification, begin, throttle)
-    request_email_change = Singleton(email_addresses.RequestEmailChange, begin, reads, confirm_password)
+    request_email_change = Singleton(email_addresses.RequestEmailChange, begin, reads, confirm_password, throttle)
     change_email = Singleton(email_addresses.ChangeEmail, begin, redeem_mailed_token)
 
     # Users

@@ -190,7 +190,7 @@ class World:
 
     @property
     def request_email_change(self) -> RequestEmailChange:
-        return RequestEmailChange(self.store.begin, self.store, self.confirm_password)
+        return RequestEmailChange(self.store.begin, self.store, self.confirm_password, self.throttle)
 
     @property
     def change_email(self) -> ChangeEmail:

@@ -166,10 +166,13 @@ async def delete_own_user(
     responses=errors(*SIGNED_IN, WrongPassword, EmailTaken, TooManyAttempts, json_body=True),
 )
 async def request_email_change(
-    actor: CurrentActor, body: NewEmail, ask: Annotated[RequestEmailChange, use("request_email_change")]
+    request: Request,
+    actor: CurrentActor,
+    body: NewEmail,
+    ask: Annotated[RequestEmailChange, use("request_email_change")],
 ) -> Message:
     """Ask for another address. It counts once the link mailed to it is used."""
-    await ask(actor, new_email=body.new_email, password=body.password)
+    await ask(actor, new_email=body.new_email, password=body.password, client=client_address(request))
     return Message(message="Please use the link that was mailed to the new address")
 
 

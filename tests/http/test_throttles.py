@@ -147,6 +147,26 @@ async def test_asking_for_mail_is_limited_to_60_an_hour_for_one_address(
     await app.register("new@example.org")
 
 
+async def test_asking_for_another_address_is_limited_to_60_an_hour_for_one_address(start_app: StartApp) -> None:
+    app = await start_app(rate_limits_enabled=True, with_worker=False)
+    elsewhere = await start_app(rate_limits_enabled=True, with_worker=False, client="198.51.100.9")
+    _, ada = await app.user(ADA)
+    _, grace = await app.user("grace@example.org")
+
+    async def ask(app: RunningApp, headers: dict[str, str], address: str) -> Any:
+        return await app.http.post(
+            "/users/me/email", json={"new_email": address, "password": PASSWORD}, headers=headers
+        )
+
+    taken = [await ask(app, grace, ADA) for _ in range(60)]
+    refused = await ask(app, ada, "new@example.org")
+
+    assert {outcome(response) for response in taken} == {(409, "email_taken")}
+    assert outcome(refused) == REFUSED
+    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    assert (await ask(elsewhere, ada, "new@example.org")).status_code == 202
+
+
 async def test_without_rate_limits_nothing_is_throttled(start_app: StartApp) -> None:
     app = await start_app(rate_limits_enabled=False)
     await app.register(ADA)

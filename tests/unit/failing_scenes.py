@@ -99,7 +99,7 @@ async def a_scene() -> Scene:
         "eve": None,
         "password": world.forgot_password(ada.email, client=CLIENT),
         "address": world.request_email_change(
-            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD)
+            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD), client=CLIENT
         ),
     }.items():
         if ask is not None:

@@ -9,6 +9,7 @@ from domain.errors import TooManyAttempts
 from domain.events import EmailChanged, EmailChangeRequested, VerificationRequested
 from domain.mailed_tokens import InvalidMailedToken
 from domain.passwords import Password, WrongPassword
+from domain.throttle import Limit
 from domain.users import Email, EmailTaken, User
 from tests.builders import ANOTHER_PASSWORD, PASSWORD, World
 
@@ -21,8 +22,8 @@ async def link_to_verify(world: World, user: User) -> str:
     return world.last_token()
 
 
-async def ask_for_change(world: World, user: User, *, to: Email = NEW, password: str = PASSWORD) -> None:
-    await world.request_email_change(await world.actor(user), new_email=to, password=Password(password))
+async def ask_for_change(world: World, user: User, *, to: Email = NEW, client: str = "192.0.2.1") -> None:
+    await world.request_email_change(await world.actor(user), new_email=to, password=Password(PASSWORD), client=client)
 
 
 async def link_to_change(world: World, user: User, *, to: Email = NEW) -> str:
@@ -125,15 +126,39 @@ class TestAskingForAnotherAddress:
         ada = await world.has()
         actor = await world.actor(ada)
         with pytest.raises(WrongPassword):
-            await world.request_email_change(actor, new_email=NEW, password=Password(ANOTHER_PASSWORD))
+            await world.request_email_change(
+                actor, new_email=NEW, password=Password(ANOTHER_PASSWORD), client="192.0.2.1"
+            )
         assert world.store.announced == []
+
+    async def test_is_throttled_to_sixty_an_hour_for_each_client_whether_the_address_is_taken_or_not(
+        self, world: World
+    ) -> None:
+        ada, bob = await world.has(), await world.has("bob@example.org")
+        for _ in range(30):
+            await ask_for_change(world, ada)
+            with pytest.raises(EmailTaken):
+                await ask_for_change(world, bob, to=ada.email)
+        with pytest.raises(TooManyAttempts):
+            await ask_for_change(world, ada)
+        await ask_for_change(world, ada, client="192.0.2.2")
+        assert len(world.store.announced) == 31
+
+    async def test_a_wrong_password_is_not_counted_as_asking(self, world: World) -> None:
+        actor = await world.actor(await world.has())
+        for _ in range(9):
+            with pytest.raises(WrongPassword):
+                await world.request_email_change(
+                    actor, new_email=NEW, password=Password(ANOTHER_PASSWORD), client="192.0.2.1"
+                )
+        assert {limit for limit, *_ in world.throttle.spent} == {Limit.CONFIRM_PASSWORD}
 
     async def test_tells_the_address_that_is_the_old_one_by_then(self, world: World) -> None:
         ada = await world.has()
         actor = await world.actor(ada)
         token = await link_to_change(world, ada, to=Email("third@example.org"))
         world.while_a_password_is_checked(lambda: world.change_email(token))
-        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD), client="192.0.2.1")
         asked = world.store.announced[-1]
         assert isinstance(asked, EmailChangeRequested)
         assert asked.old_email == "third@example.org"
@@ -214,6 +239,6 @@ async def test_no_address_is_asked_for_with_a_password_that_was_changed_while_it
     actor = await world.actor(ada)
     world.while_a_password_is_checked(lambda: world.change_the_password(ada))
     with pytest.raises(WrongPassword):
-        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD))
+        await world.request_email_change(actor, new_email=NEW, password=Password(PASSWORD), client="192.0.2.1")
     await world.do_jobs()
     assert world.store.mailed_tokens == []

@@ -82,7 +82,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "ask for another address": Case(
         lambda s: s.world.request_email_change,
-        lambda s, do: do(s.ada, new_email=Email("ada@example.net"), password=old),
+        lambda s, do: do(s.ada, new_email=Email("ada@example.net"), password=old, client=CLIENT),
     ),
     "change the address": Case(lambda s: s.world.change_email, lambda s, do: do(s.tokens["address"])),
     "create an item": Case(

@@ -23,7 +23,9 @@ async def link_to_reset(world: World, email: str = "ada@example.org") -> str:
 
 async def link_to_change_email(world: World, user: User) -> str:
     actor = await world.actor(user)
-    await world.request_email_change(actor, new_email=Email("new@example.org"), password=Password(PASSWORD))
+    await world.request_email_change(
+        actor, new_email=Email("new@example.org"), password=Password(PASSWORD), client="192.0.2.1"
+    )
     await world.do_jobs()
     token = world.mails(Letter.CHANGE_EMAIL)[-1].token
     assert token is not None

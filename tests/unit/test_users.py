@@ -127,7 +127,7 @@ class TestChanging:
     ) -> None:
         ada = await world.has()
         await world.request_email_change(
-            await world.actor(ada), new_email=Email("eve@example.org"), password=Password(PASSWORD)
+            await world.actor(ada), new_email=Email("eve@example.org"), password=Password(PASSWORD), client="192.0.2.1"
         )
         await world.do_jobs()
         (link,) = world.mails(Letter.CHANGE_EMAIL)
@@ -140,7 +140,7 @@ class TestChanging:
     async def test_another_change_leaves_the_link_to_another_address_alone(self, world: World) -> None:
         ada = await world.has()
         await world.request_email_change(
-            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD)
+            await world.actor(ada), new_email=Email("new@example.org"), password=Password(PASSWORD), client="192.0.2.1"
         )
         await world.do_jobs()
         await self.update(world, await a_superuser(world), ada, UserChange(is_superuser=True, email=ada.email))
@@ -245,7 +245,7 @@ class TestOnesOwnAccountThatWasDeletedMeanwhile:
                 actor, current=Password(PASSWORD), new=Password(ANOTHER_PASSWORD)
             ),
             lambda world, actor: world.request_email_change(
-                actor, new_email=Email("new@example.org"), password=Password(PASSWORD)
+                actor, new_email=Email("new@example.org"), password=Password(PASSWORD), client="192.0.2.1"
             ),
         ],
         ids=["rename", "delete", "change the password", "ask for another address"],
