@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from application.csv_rows import CsvReader
 from application.ports.clock import Clock
 from application.ports.persistence import Reads
 from application.ports.storage import BlobMissing, BlobStore
 from application.task_runs import Run
-from domain.csv_rows import CsvReader, CsvRow
 from domain.events import ItemCreated
 from domain.files import File, FileNotFound
-from domain.imports import MOST_ERRORS, Import, NewItem, Overtaken, RowError, as_item, must_be_header
+from domain.imports import MOST_ERRORS, CsvRow, Import, NewItem, Overtaken, RowError, as_item, must_be_header
 from domain.items import Item
 from domain.tasks import TaskImpossible
 

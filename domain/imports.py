@@ -1,10 +1,9 @@
-"""Imports: how far the rows of a file have become items."""
+"""Imports: what the rows of a file can be, and how far they have become items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from domain.csv_rows import CsvRow
 from domain.items import valid_description, valid_title
 from domain.tasks import TaskImpossible
 
@@ -15,6 +14,21 @@ MOST_ERRORS: Final = 100
 
 class Overtaken(Exception):
     """Another task has taken rows of the same file meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRow:
+    """A row of the file that isn't blank. With a fault, it has no fields."""
+
+    line: int
+    """Where it begins in the file, the first line being 1."""
+    fields: Sequence[str]
+    fault: str | None
+    """What is wrong with it, in words."""
+    end: int
+    """Where the next one begins: bytes from the beginning of the file."""
+    end_line: int
+    """And on which line."""
 
 
 @dataclass(frozen=True, slots=True)

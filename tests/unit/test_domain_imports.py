@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.csv_rows import CsvRow
-from domain.imports import HEADER, MOST_ERRORS, Import, NewItem, Overtaken, RowError, as_item, must_be_header
+from domain.imports import HEADER, MOST_ERRORS, CsvRow, Import, NewItem, Overtaken, RowError, as_item, must_be_header
 from domain.items import valid_description, valid_title
 from domain.tasks import TaskImpossible
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import csv_rows
-from domain.csv_rows import BYTE_ORDER_MARK, LONGEST_ROW, CsvReader, CsvRow
+from application import csv_rows
+from application.csv_rows import BYTE_ORDER_MARK, LONGEST_ROW, CsvReader
+from domain.imports import CsvRow
 
 ANYTHING = st.lists(
     st.sampled_from([b"a", b'"', b",", b"\r", b"\n", b"\r\n", "é".encode(), b"\xff", b"\0"]), max_size=40

@@ -8,8 +8,9 @@ whatever the quotation marks are.
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from domain.imports import CsvRow
 
 LONGEST_ROW: Final = 128 * 1024
 """Bytes."""
@@ -28,21 +29,6 @@ _BREAK: Final = rb"(?:\r\n|\n|\r(?=[^\n]))"
 BREAK: Final = re.compile(_BREAK)
 ROW: Final = re.compile(rb"(" + _FIELDS + rb")" + _BREAK)
 EACH_BREAK: Final = re.compile(rb"\r\n|\n|\r")
-
-
-@dataclass(frozen=True, slots=True)
-class CsvRow:
-    """A row that isn't blank. With a fault, it has no fields."""
-
-    line: int
-    """Where it begins in the file, the first line being 1."""
-    fields: Sequence[str]
-    fault: str | None
-    """What is wrong with it, in words."""
-    end: int
-    """Where the next one begins: bytes from the beginning of the file."""
-    end_line: int
-    """And on which line."""
 
 
 class CsvReader:
