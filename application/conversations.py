@@ -13,11 +13,11 @@ MOST_CHANNELS: Final = 100
 
 
 class Conversation:
-    """One connection's subscriptions. What is answered goes through its send_queue, in order with everything else."""
+    """One connection's subscriptions. What is answered goes through its send queue, in order with everything else."""
 
     def __init__(self, connection: Connection, realtime: Realtime, words: Words) -> None:
         self._connection = connection
-        self._outbox = connection.send_queue
+        self._send_queue = connection.send_queue
         self._realtime = realtime
         self._words = words
         user = connection.actor.user
@@ -41,26 +41,26 @@ class Conversation:
         if new:
             self._must_have_place()
             await self._realtime.settled()
-        self._outbox.put(self._words.subscribed(room))
+        self._send_queue.put(self._words.subscribed(room))
         if after is not None:
-            self._outbox.put(self._words.reset(room))
+            self._send_queue.put(self._words.reset(room))
         if new:
             self._rooms.add(room)
-            self._realtime.rooms.enter(room, self._person, self._outbox)
+            self._realtime.rooms.enter(room, self._person, self._send_queue)
 
     async def _follow(self, channel: str, after: str | None, *, new: bool) -> None:
         if not new and after is None:
-            self._outbox.put(self._words.subscribed(channel))
+            self._send_queue.put(self._words.subscribed(channel))
             return
         feed = self._realtime.feed
         user_id = self._connection.actor.user.id
         position, known = await feed.start(user_id, channel, after)
         if not new:
             feed.leave(self._followed.pop(channel))
-        self._outbox.put(self._words.subscribed(channel))
+        self._send_queue.put(self._words.subscribed(channel))
         if not known:
-            self._outbox.put(self._words.reset(channel))
-        follower = self._followed[channel] = Follower(user_id, channel, position, self._outbox)
+            self._send_queue.put(self._words.reset(channel))
+        follower = self._followed[channel] = Follower(user_id, channel, position, self._send_queue)
         feed.follow(follower)
 
     def unsubscribe(self, channel: str) -> None:
@@ -68,7 +68,7 @@ class Conversation:
         if channel not in CHANNELS:
             room_of(channel)
         self._leave(channel)
-        self._outbox.put(self._words.unsubscribed(channel))
+        self._send_queue.put(self._words.unsubscribed(channel))
 
     def publish(self, channel: str, data: str) -> None:
         """Say something, in JSON, to all in a room. Raises `ChannelNotAllowed` or `NotSubscribed`."""
@@ -81,7 +81,7 @@ class Conversation:
         """Raises `ChannelNotAllowed`."""
         room = room_of(channel)
         await self._realtime.settled()
-        self._outbox.put(self._words.presence(room, self._realtime.rooms.people(room)))
+        self._send_queue.put(self._words.presence(room, self._realtime.rooms.people(room)))
 
     def end(self) -> None:
         """Leave every channel."""
@@ -93,7 +93,7 @@ class Conversation:
             self._realtime.feed.leave(self._followed.pop(channel))
         elif channel in self._rooms:
             self._rooms.remove(channel)
-            self._realtime.rooms.leave(channel, self._person, self._outbox)
+            self._realtime.rooms.leave(channel, self._person, self._send_queue)
 
     def _must_have_place(self) -> None:
         if len(self._followed) + len(self._rooms) >= MOST_CHANNELS:

@@ -19,7 +19,7 @@ from application.send_queue import SendQueue
 POLL: Final = timedelta(seconds=2)
 """How often to look when no news comes."""
 PAGE: Final = 50
-"""Changes that are read at once: few enough for everybody's send_queue, and for the memory when many of those who catch
+"""Changes that are read at once: few enough for everybody's send queue, and for the memory when many of those who catch
 up don't read. A change may take tens of kilobytes."""
 USERS_AT_ONCE: Final = 100
 OUTAGE_PAUSE: Final = timedelta(seconds=1)

@@ -51,8 +51,8 @@ class Rooms:
 
     def hear(self, room: str, text: str) -> None:
         """Give the message to all connections in the room here."""
-        for outboxes in self._members.get(room, {}).values():
-            for send_queue in outboxes:
+        for send_queues in self._members.get(room, {}).values():
+            for send_queue in send_queues:
                 send_queue.put(text)
 
     def _joined(self, room: str, person: Person) -> None:
@@ -68,23 +68,23 @@ class Lobby:
     """One room for all, in plain text, known by nothing but a number that each chooses."""
 
     def __init__(self, words: Words, tell: Tell) -> None:
-        self._outboxes: set[SendQueue] = set()
+        self._send_queues: set[SendQueue] = set()
         self._words = words
         self._tell = tell
 
     def enter(self, send_queue: SendQueue) -> None:
-        self._outboxes.add(send_queue)
+        self._send_queues.add(send_queue)
 
     def say(self, client_id: int, text: str) -> None:
         self._tell_all(self._words.said_in_lobby(client_id, text))
 
     def leave(self, client_id: int, send_queue: SendQueue) -> None:
         """Tell the others that this one left."""
-        self._outboxes.remove(send_queue)
+        self._send_queues.remove(send_queue)
         self._tell_all(self._words.left_lobby(client_id))
 
     def hear(self, text: str) -> None:
-        for send_queue in self._outboxes:
+        for send_queue in self._send_queues:
             send_queue.put(text)
 
     def _tell_all(self, text: str) -> None:

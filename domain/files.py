@@ -8,6 +8,7 @@ from typing import Final, NewType
 
 from domain.errors import Invalid, NotFound, TooLarge
 from domain.images import ImageInfo
+from domain.lines import BIDIRECTIONAL, BREAKING
 from domain.users import Actor, UserId
 
 FileId = NewType("FileId", int)
@@ -17,10 +18,8 @@ LONGEST_EXTENSION: Final = 32
 """Characters, with the dot: what is longer is no extension, and is cut like the rest of a name."""
 
 SEPARATORS: Final = frozenset("/\\")
-UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, surrogates, and separators of lines and paragraphs."""
-BIDIRECTIONAL: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Unicode's `Bidi_Control`: with one of them, a name that ends in `gpj.exe` is shown as if it ended in `exe.jpg`."""
+UNPRINTABLE: Final = BREAKING | {"Cs"}
+"""Unicode's categories of what breaks a line, and of surrogates."""
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 LONGEST_TYPE: Final = 127

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Final
 
 from domain.errors import Forbidden
@@ -24,7 +25,7 @@ def last_second(now: datetime, lifetime: timedelta) -> str:
     """
     if not timedelta(seconds=1) <= lifetime <= LONGEST_LIFETIME:
         raise ValueError("A link must live for 1 second to 7 days")
-    return str(-int(-(now + lifetime).timestamp() // 1))
+    return str(ceil((now + lifetime).timestamp()))
 
 
 def signed_text(file_id: int, expires: str) -> str:

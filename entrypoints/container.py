@@ -199,6 +199,7 @@ class Container(DeclarativeContainer):
     # The partner's API
     get_external_data = Singleton(GetExternalData, partner)
     get_partner_users = Singleton(GetPartnerUsers, partner)
+
     # Files
     quota = settings.provided.storage_quota_bytes
     max_upload = settings.provided.max_upload_bytes

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from application.correlation import request_id
 from application.ports.mail import Letter, Mail, MailRejected, MailUndelivered
+from domain.lines import BIDIRECTIONAL
 
 if TYPE_CHECKING:
     from email.policy import Policy
@@ -30,7 +31,6 @@ LINKS: Final[Mapping[Letter, str]] = {
     Letter.CHANGE_EMAIL: "/change-email",
 }
 LONGEST_NAME: Final = 80
-BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 LINK_LIKE: Final = re.compile(r"[/@\\]|\w[.\u3002\uff0e\uff61]\w\w|www\.", re.IGNORECASE)
 ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
 LOCAL_PART: Final = re.compile(rf"{ATOM}(?:\.{ATOM})*")
@@ -164,7 +164,7 @@ def one_line(text: str) -> str:
 
     The standard library decodes what looks like an encoded word (RFC 2047) when it folds a header, line breaks too.
     """
-    kept = (" " if character.isspace() else character for character in text if character not in BIDI_CONTROLS)
+    kept = (" " if character.isspace() else character for character in text if character not in BIDIRECTIONAL)
     shown = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cs", "Cn", "Co"))
     return " ".join(shown.split()).replace("=?", "= ?")
 

@@ -1,4 +1,4 @@
-"""One WebSocket: what comes in is bounded, what goes out waits in its own send_queue, and its end is logged."""
+"""One WebSocket: what comes in is bounded, what goes out waits in its own send queue, and its end is logged."""
 
 import asyncio
 from collections import deque
@@ -80,7 +80,7 @@ class Socket:
         self._conclude(code=self._code)
 
     async def serve(self, connection: Connection, handle: Callable[[str | bytes], Awaitable[None]]) -> None:
-        """Hand in what comes, one after the other, and send what the send_queue has, until either side ends it."""
+        """Hand in what comes, one after the other, and send what the send queue has, until either side ends it."""
         self._user_id = connection.actor.user.id
         self._metrics.websockets.inc()
         send_queue = connection.send_queue

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.files import (
-    BIDIRECTIONAL,
     LONGEST_EXTENSION,
     LONGEST_NAME,
     LONGEST_TYPE,
@@ -17,6 +16,7 @@ from domain.files import (
     label,
     must_have_room,
 )
+from domain.lines import BIDIRECTIONAL
 
 
 @pytest.mark.parametrize(

@@ -312,11 +312,11 @@ async def test_the_lobby_is_one_over_all_processes(world: World) -> None:
     ada = await an_account(world)
     async with a_service(world) as service:
         one, two = service.process(), service.process()
-        outboxes = [process.connect(ada).connection.send_queue for process in (one, two)]
-        for process, send_queue in zip((one, two), outboxes, strict=True):
+        send_queues = [process.connect(ada).connection.send_queue for process in (one, two)]
+        for process, send_queue in zip((one, two), send_queues, strict=True):
             process.realtime.lobby.enter(send_queue)
         await asyncio.sleep(1)
         one.realtime.lobby.say(7, "Hello")
-        assert [await waiting_in(send_queue) for send_queue in outboxes] == [["Client 7: Hello"]] * 2
-        one.realtime.lobby.leave(7, outboxes[0])
-        assert [await waiting_in(send_queue) for send_queue in outboxes] == [[], ["Client 7 left"]]
+        assert [await waiting_in(send_queue) for send_queue in send_queues] == [["Client 7: Hello"]] * 2
+        one.realtime.lobby.leave(7, send_queues[0])
+        assert [await waiting_in(send_queue) for send_queue in send_queues] == [[], ["Client 7 left"]]
