@@ -1,5 +1,5 @@
-"""The composition root: every part and every use case, put together. With `parts.py` the only place that names an
-adapter."""
+"""The composition root: every part and every use case, put together. With `parts.py` and `checks.py` the only place
+that names an adapter, but for what migrates."""
 
 import asyncio
 import os

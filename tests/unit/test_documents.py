@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,6 +156,15 @@ def test_what_the_readme_shows_in_python_is_python_and_imports_what_is_there() -
                     assert find_spec(node.module), node.module
                     names = {alias.name for alias in node.names} - {"NoteRow"}
                     assert names <= set(dir(import_module(node.module))), node.module
+
+
+@pytest.mark.parametrize(("folder", "may"), [("domain", {"domain"}), ("application", {"application", "domain"})])
+def test_rules_and_use_cases_import_the_standard_library_and_no_framework(folder: str, may: set[str]) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            named |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            assert {name.partition(".")[0] for name in named} <= sys.stdlib_module_names | may, path
 
 
 def test_the_readme_has_each_deployment_that_the_suite_runs_on() -> None:
