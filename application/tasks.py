@@ -8,9 +8,10 @@ from application.ports.clock import Clock
 from application.ports.jobs import Job
 from application.ports.persistence import Also, Begin, Reads
 from application.ports.security import Secrets
+from application.sessions import own_account
 from domain.events import TaskStarted, TaskUpdated
 from domain.pages import Page, PageRequest
-from domain.tasks import Task, TaskId, TaskKind
+from domain.tasks import Task, TaskId, TaskKind, must_have_place
 from domain.users import Actor
 
 BATCH: Final = 500
@@ -27,8 +28,8 @@ GAVE_UP: Final = (
 class StartTask:
     """Write a task down, to be done by a worker. `also`, if it is given, is done in the same transaction.
 
-    Raises `InvalidAccessToken` when the account was deleted meanwhile, or `FileNotFound` for an import of a file that
-    is nobody's or somebody else's.
+    Raises `TooManyTasks`, `InvalidAccessToken` when the account was deleted meanwhile, or `FileNotFound` for an import
+    of a file that is nobody's or somebody else's.
     """
 
     begin: Begin
@@ -49,6 +50,8 @@ class StartTask:
             created_at=self.clock.now(),
         )
         async with self.begin() as work:
+            await own_account(work, actor)  # held until the commit: of several starts at once, each counts those before
+            must_have_place(await work.tasks.unfinished_of(actor.user.id))
             task = await work.tasks.add(task)
             work.announce(TaskStarted(task.id, task.owner_id))
             work.announce(TaskUpdated(task))

@@ -13,6 +13,8 @@ TaskId = NewType("TaskId", str)
 
 KEPT: Final = timedelta(days=30)
 """How long a task can be looked at once it has ended."""
+MOST_UNFINISHED: Final = 20
+"""Tasks of one user that have not ended: those of everybody else wait behind no more than these."""
 
 
 class TaskNotFound(NotFound):
@@ -25,6 +27,17 @@ class TaskFinished(Conflict):
 
     code = "task_finished"
     message = "The task has ended already"
+
+
+class TooManyTasks(Conflict):
+    code = "too_many_tasks"
+    message = f"You have {MOST_UNFINISHED} tasks that have not ended. Please wait for one of them, or cancel one"
+
+
+def must_have_place(unfinished: int) -> None:
+    """Raises `TooManyTasks` if a user who has so many tasks that have not ended may start no other one."""
+    if unfinished >= MOST_UNFINISHED:
+        raise TooManyTasks
 
 
 class TaskImpossible(Exception):

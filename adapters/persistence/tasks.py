@@ -52,6 +52,9 @@ SWEEP: Final = Statement(
     )
 )
 _OWNED: Final = col(TaskRow.owner_id) == bindparam("owner_id")
+UNFINISHED_OF: Final = Statement(
+    select(func.count()).select_from(TaskRow).where(_OWNED, col(TaskRow.finished_at).is_(None))
+)
 NEWEST: Final = newest_first(
     select(*COLUMNS).where(_OWNED), col(TaskRow.number), select(func.count()).select_from(TaskRow).where(_OWNED)
 )
@@ -110,6 +113,11 @@ class SqlTasks:
 
     async def save(self, task: Task) -> None:
         await self._transaction.run(SAVE, task_id=task.id, **_values(task))
+
+    async def unfinished_of(self, owner_id: int) -> int:
+        row = await self._transaction.first(UNFINISHED_OF, owner_id=owner_id)
+        assert row is not None  # an aggregate always has a row
+        return int(row[0])
 
     async def forsaken(self, *, limit: int) -> Sequence[TaskId]:
         return [TaskId(row[0]) for row in await self._transaction.all(FORSAKEN, limit=limit)]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from application.tasks import CancelTask, GetTask, ListTasks, StartTask
 from domain.files import FileNotFound
 from domain.ids import GREATEST_ID
-from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus
+from domain.tasks import Task, TaskFinished, TaskKind, TaskNotFound, TaskStatus, TooManyTasks
 from entrypoints.http.bodies import Route, not_allowed
 from entrypoints.http.dependencies import CurrentActor, use
 from entrypoints.http.documentation import SIGNED_IN, Message, errors
@@ -122,7 +122,7 @@ class TaskResponse(BaseModel):
     "/start",
     status_code=202,
     response_model=TaskStartedResponse,
-    responses=errors(*SIGNED_IN, *IDEMPOTENT, FileNotFound, json_body=True, idempotent=True)
+    responses=errors(*SIGNED_IN, *IDEMPOTENT, FileNotFound, TooManyTasks, json_body=True, idempotent=True)
     | {202: {"headers": REPLAYED}},
 )
 async def start_task(

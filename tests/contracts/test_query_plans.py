@@ -46,6 +46,7 @@ UNSORTED: Final = {
     "tasks that no job will do": (tasks.FORSAKEN, ""),
     "files counted": (files.NEWEST.count, ""),
     "tasks counted": (tasks.NEWEST.count, ""),
+    "tasks that have not ended": (tasks.UNFINISHED_OF, ""),
     "files summed": (files.USED, ""),
     "files of a name": (files.NEWEST_NAMED, ""),
     "thumbnails found": (thumbnails.FIND, ""),

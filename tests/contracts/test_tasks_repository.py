@@ -70,6 +70,21 @@ async def test_a_saved_task_is_read_as_it_was_saved(store: Store) -> None:
     assert await store.reads.task(task.id) == task
 
 
+async def test_those_of_a_user_that_have_not_ended_are_counted(store: Store) -> None:
+    ada, bob = await store.has("ada@example.org"), await store.has("bob@example.org")
+    ended = [await has_task(store, ada, f"ended-{n}") for n in range(2)]
+    ended[0].complete({}, "Done", store.clock.now())
+    ended[1].cancel(store.clock.now())
+    running = await has_task(store, ada, "running")
+    running.begin(store.clock.now())
+    for task in (*ended, running):
+        await save(store, task)
+    await has_task(store, ada, "started")
+    await has_task(store, bob, "another's")
+    async with store.begin() as work:
+        assert [await work.tasks.unfinished_of(user_id) for user_id in (ada.id, bob.id, 4711)] == [2, 1, 0]
+
+
 async def test_there_is_no_task_that_was_not_added(store: Store) -> None:
     with pytest.raises(TaskNotFound):
         await store.reads.task("task-1")

@@ -32,6 +32,9 @@ class InMemoryTasks:
     async def save(self, task: Task) -> None:
         self.tables().tasks[task.id] = replace(task)
 
+    async def unfinished_of(self, owner_id: int) -> int:
+        return sum(task.owner_id == owner_id and not task.has_ended for task in self.tables().tasks.values())
+
     async def forsaken(self, *, limit: int) -> Sequence[TaskId]:
         tasks = [task for task in self.tables().tasks.values() if not task.has_ended]
         return [task.id for task in tasks if not self.queue.will_be_done(task.id)][:limit]

@@ -12,7 +12,7 @@ from domain.events import TaskStarted, TaskUpdated, UserDeleted
 from domain.files import FileNotFound, FileTooLarge, QuotaExceeded
 from domain.idempotency import Attempt
 from domain.pages import PageRequest
-from domain.tasks import KEPT, Task, TaskFinished, TaskImpossible, TaskKind, TaskNotFound, TaskStatus
+from domain.tasks import KEPT, Task, TaskFinished, TaskImpossible, TaskKind, TaskNotFound, TaskStatus, TooManyTasks
 from domain.users import Actor
 from tests.builders import World, a_job
 from tests.fakes import InMemoryJobs
@@ -80,6 +80,17 @@ class TestStarting:
     async def test_nobody_imports_a_file_of_somebody_else(self, world: World) -> None:
         with pytest.raises(FileNotFound):
             await world.start_task(await an_actor(world), TaskKind.IMPORT_ITEMS, {"file_id": 4711})
+
+    async def test_one_has_no_more_than_twenty_that_have_not_ended(self, world: World) -> None:
+        ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
+        tasks = [await start(world, ada) for _ in range(20)]
+        with pytest.raises(TooManyTasks):
+            await start(world, ada)
+        await start(world, bob)
+        await cancel(world, ada, tasks[7])
+        await start(world, ada)
+        with pytest.raises(TooManyTasks):
+            await start(world, ada)
 
     async def test_a_task_started_twice_under_one_key_is_one(self, world: World) -> None:
         ada = await an_actor(world)

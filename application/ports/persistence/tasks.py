@@ -21,6 +21,9 @@ class Tasks(Protocol):
 
     async def save(self, task: Task) -> None: ...
 
+    async def unfinished_of(self, owner_id: int) -> int:
+        """How many tasks of that user have not ended."""
+
     async def forsaken(self, *, limit: int) -> Sequence[TaskId]:
         """Tasks that have not ended and that no job will ever do: it died, or somebody took it out of the queue."""
 
