@@ -177,7 +177,8 @@ def _openapi(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
-    from entrypoints.jobs import shown, table
+    from domain.tasks import TaskFinished
+    from entrypoints.jobs import retried, shown, table
 
     container = _container(settings)
     queue = container.job_queue()
@@ -189,16 +190,24 @@ def _jobs(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
     if arguments.id is None:
         raise WrongSettings([f"jobs {arguments.action}: needs the id of a job; portico jobs list shows them"])
-    if arguments.id.isascii():  # every id is, and a database can't be asked for what is no UTF-8
-        if arguments.action == "show":
-            if text := _run(container, lambda: shown(arguments.id, queue, container.reads())):
-                print(text)
-                return 0
-        elif _run(container, lambda: (queue.revive if arguments.action == "retry" else queue.cancel)(arguments.id)):
-            return 0
-    kind = "dead job" if arguments.action == "retry" else "job"
-    print(f"There is no {kind} of that id.", file=sys.stderr)
-    return FAILED
+    actions = {
+        "show": lambda: shown(arguments.id, queue, container.reads()),
+        "retry": lambda: retried(arguments.id, queue, container.reads()),
+        "cancel": lambda: queue.cancel(arguments.id),
+    }
+    try:
+        # Every id is ASCII, and a database can't be asked for what is no UTF-8.
+        done = arguments.id.isascii() and _run(container, actions[arguments.action])
+    except TaskFinished as error:
+        print(f"{error}: whoever wants it starts it anew. portico jobs cancel takes this job out.", file=sys.stderr)
+        return FAILED
+    if not done:
+        kind = "dead job" if arguments.action == "retry" else "job"
+        print(f"There is no {kind} of that id.", file=sys.stderr)
+        return FAILED
+    if arguments.action == "show":
+        print(done)
+    return 0
 
 
 def _run(container: Any, action: Callable[[], Awaitable[Any]]) -> Any:

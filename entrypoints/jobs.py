@@ -37,7 +37,7 @@ def details(job: JobDetails, task: Task | None = None) -> str:
     facts: Sequence[tuple[str, str | None]] = (
         ("Job", record.id),
         ("Kind", record.kind),
-        ("State", _state(job)),
+        ("State", _state(job, task)),
         ("Attempts", f"{bar(record.attempt / MOST_ATTEMPTS)} {record.attempt} of {MOST_ATTEMPTS}"),
         ("Task", f"{bar(task.progress / 100)} {task.progress} % of {task.kind}, {task.status}" if task else None),
         ("Age", span(record.age_seconds)),
@@ -52,18 +52,34 @@ def details(job: JobDetails, task: Task | None = None) -> str:
 async def shown(job_id: str, queue: JobQueue, reads: Reads) -> str | None:
     """The details of the job of that id, and how far the task is that it does. None if there is no such job."""
     job = await queue.find(job_id)
-    if job is None:
-        return None
+    return None if job is None else details(job, await _task_of(job, reads))
+
+
+async def retried(job_id: str, queue: JobQueue, reads: Reads) -> bool:
+    """Have a dead job tried again. False if there is no dead job of that id.
+
+    Raises `TaskFinished` if the task that it does has ended: trying again would bring nothing about.
+    """
+    job = await queue.find(job_id)
+    task = None if job is None else await _task_of(job, reads)
+    if task is not None:
+        task.must_go_on()
+    return await queue.revive(job_id)
+
+
+async def _task_of(job: JobDetails, reads: Reads) -> Task | None:
     if job.task_id is None:
-        return details(job)
+        return None
     try:
-        return details(job, await reads.task(job.task_id))
+        return await reads.task(job.task_id)
     except TaskNotFound:  # it went with its owner
-        return details(job)
+        return None
 
 
-def _state(job: JobDetails) -> str:
+def _state(job: JobDetails, task: Task | None) -> str:
     state, due = job.record.state, job.due_in_seconds
+    if due is None and task is not None and task.has_ended:
+        return f"{state}, and its task has ended: portico jobs cancel takes it out"
     if due is None:
         return f"{state}: portico jobs retry tries it again, portico jobs cancel takes it out"
     if state == "running":

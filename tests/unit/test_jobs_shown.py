@@ -1,13 +1,14 @@
-"""How the command line shows jobs."""
+"""How the command line shows jobs, and has them tried again."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from application.ports.jobs import JobDetails, JobRecord
-from domain.tasks import TaskKind
+from application.ports.jobs import JobDetails, JobRecord, NewJob
+from domain.tasks import TaskFinished, TaskKind
 from domain.users import Actor
-from entrypoints.jobs import bar, details, shown, span, table
+from entrypoints.jobs import bar, details, retried, shown, span, table
 from tests.builders import World
 
 RECORD = JobRecord("1b2c", "mail_verification", "waiting", 3, "MailUndelivered: 451 later", 250)
@@ -58,6 +59,29 @@ async def test_a_job_that_does_a_task_shows_how_far_the_task_is(world: World) ->
     assert [line for line in text.splitlines() if not line.startswith("Task ")] == without.splitlines()
     assert task.id not in text
     assert await shown("unheard-of", world.store.jobs, world.store) is None
+
+
+async def test_a_dead_job_is_tried_again_unless_its_task_has_ended(world: World) -> None:
+    queue = world.store.jobs
+    task = await world.start_task(Actor(await world.has(), "a session"), TaskKind.EXPORT_ACCOUNT, {})
+    await queue.add(NewJob("mail_message"))
+    for job in await queue.claim("w", limit=9, lease=timedelta(minutes=1)):
+        await queue.bury(job, error="it failed")
+    of_task, other = sorted(await queue.list_jobs(state="dead", limit=9), key=lambda job: job.kind != "run_task")
+
+    assert [await retried(job_id, queue, world.store) for job_id in (of_task.id, other.id)] == [True, True]
+    assert not await retried(other.id, queue, world.store), "it is no longer dead"
+    assert not await retried("unheard-of", queue, world.store)
+
+    async with world.store.begin() as work:
+        task.fail("internal_error", "Something went wrong", world.clock.now())
+        await work.tasks.save(task)
+    for job in await queue.claim("w", limit=9, lease=timedelta(minutes=1)):
+        await queue.bury(job, error="it failed again")
+    with pytest.raises(TaskFinished):
+        await retried(of_task.id, queue, world.store)
+    text = await shown(of_task.id, queue, world.store) or ""
+    assert "State     dead, and its task has ended: portico jobs cancel takes it out" in text.splitlines()
 
 
 @pytest.mark.parametrize(
