@@ -78,10 +78,11 @@ class SmtpMailer:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 await client.connect()
+            await _part(client)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._translated(error) from None
-        await _part(client)
-        client.close()
+        finally:
+            client.close()
 
     def _client(self) -> "SMTP":
         from aiosmtplib import SMTP
