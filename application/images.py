@@ -62,7 +62,7 @@ class StoreImage:
             image = await self.look_at(self.store.read_staged(draft.staged), self.images.examine)
             image.must_be(format_of_name(draft.filename))
         except BaseException:
-            await asyncio.shield(discard(self.store, [draft.staged]))
+            await discard(self.store, [draft.staged])
             raise
         (file,) = await self.keep_drafts(actor.user.id, [replace(draft, image=image)])
         return file

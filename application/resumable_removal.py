@@ -1,6 +1,5 @@
 """What becomes of uploads in several requests that are given up, expire, or lose their owner."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -72,6 +71,5 @@ def staged_of(part: UploadPart) -> Staged:
 
 
 async def discard_parts(store: BlobStore, parts: Sequence[UploadPart]) -> None:
-    """Remove what is staged, even if whoever asks for it goes away; what can't be removed now is swept later."""
-    if parts:
-        await asyncio.shield(discard(store, [staged_of(part) for part in parts]))
+    """As `discard`."""
+    await discard(store, [staged_of(part) for part in parts])

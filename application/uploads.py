@@ -118,7 +118,7 @@ class KeepStaged:
                 await asyncio.shield(self._abandon(claims))
                 raise
         except BaseException:
-            await asyncio.shield(discard(self.store, staged))
+            await discard(self.store, staged)
             raise
 
     async def _claim(self, claims: Sequence[Claim]) -> None:
@@ -144,10 +144,14 @@ class KeepStaged:
 
 
 async def discard(store: BlobStore, staged: Sequence[Staged]) -> None:
-    """Remove what is staged; what can't be removed now is swept later."""
-    for bytes_ in staged:
-        with suppress(Unavailable):
-            await store.discard(bytes_)
+    """Remove what is staged, even if whoever asks for it goes away; what can't be removed now is swept later."""
+
+    async def remove() -> None:
+        for bytes_ in staged:
+            with suppress(Unavailable):
+                await store.discard(bytes_)
+
+    await asyncio.shield(remove())
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ class StageDrafts:
                 staged = await self.stage(owner_id, upload.chunks, limit=limit, beside=beside)
                 drafts.append(Draft(name, type_, staged))
         except BaseException:
-            await asyncio.shield(discard(self.store, [draft.staged for draft in drafts]))
+            await discard(self.store, [draft.staged for draft in drafts])
             raise
         return drafts
 
