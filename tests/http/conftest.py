@@ -8,12 +8,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from dependency_injector.providers import Object
 
 from application import activity
 from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fakes import SettableClock
+from tests.faults.processes import Process, serving
+from tests.live import Account, account
 from tests.mail_server import smtp_server
 from tests.redis_server import RedisServer
 from tests.running_app import Mailbox, RunningApp, copy_database, run_app, settings_for
@@ -153,3 +156,23 @@ def clock() -> SettableClock:
 async def app_with_clock(start_app: StartApp, clock: SettableClock) -> RunningApp:
     """The app with its worker, in a time that stands still until it is moved."""
     return await start_app(prepare=lambda container: container.clock.override(Object(clock)))
+
+
+@pytest.fixture
+async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
+    """The app as a real server, on each deployment; some tests have one of their own."""
+    async with serving(tmp_path / "data", **deployment_environment) as process:
+        yield process
+
+
+@pytest.fixture
+async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of that server."""
+    async with portico.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def ada(http: httpx2.AsyncClient) -> Account:
+    """Somebody who is signed in there."""
+    return await account(http)

@@ -1,32 +1,14 @@
 """Own changes over `/ws/protected`, on a real server."""
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import httpx2
 import pytest
 
 from tests.deployments import LAPTOP, on
-from tests.faults.processes import Process, serving
+from tests.faults.processes import Process
 from tests.live import Account, account, connected, greeted
-
-
-@pytest.fixture
-async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
-    async with serving(tmp_path / "data", **deployment_environment) as process:
-        yield process
-
-
-@pytest.fixture
-async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
-    async with portico.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def ada(http: httpx2.AsyncClient) -> Account:
-    return await account(http)
 
 
 async def test_the_first_message_says_who_one_is(portico: Process, ada: Account) -> None:

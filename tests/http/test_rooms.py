@@ -1,35 +1,16 @@
 """The lobby, rooms and who is in them, on a real server."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.deployments import LAPTOP, on
-from tests.faults.processes import Process, serving
+from tests.faults.processes import Process
 from tests.live import Account, Client, account, connected, greeted
 
 KITCHEN = "room:kitchen"
-
-
-@pytest.fixture
-async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
-    async with serving(tmp_path / "data", **deployment_environment) as process:
-        yield process
-
-
-@pytest.fixture
-async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
-    async with portico.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def ada(http: httpx2.AsyncClient) -> Account:
-    return await account(http)
 
 
 @pytest.fixture

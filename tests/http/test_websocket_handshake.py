@@ -12,7 +12,7 @@ from websockets.http11 import Response
 
 from tests.faults.processes import Process, comes_to, command, figure, serving, sign_in
 from tests.http.test_real_server import answer_to
-from tests.live import PROTECTED, Account, account, connected, greeted
+from tests.live import PROTECTED, Account, connected, greeted
 from tests.running_app import PASSWORD, bearer, copy_database
 
 LOBBY = "/ws/1"
@@ -28,17 +28,6 @@ async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Proces
     }
     async with serving(tmp_path / "data", MAIL_BACKEND="file", LOG_LEVEL="DEBUG", **settings) as process:
         yield process
-
-
-@pytest.fixture
-async def http(portico: Process) -> AsyncIterator[httpx2.AsyncClient]:
-    async with portico.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def ada(http: httpx2.AsyncClient) -> Account:
-    return await account(http)
 
 
 async def refused(portico: Process, path: str, **options: Any) -> Response:

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.processes import Process, comes_to, serving
-from tests.live import PROTECTED, Account, account, connected, greeted
+from tests.live import PROTECTED, Account, connected, greeted
 from tests.running_app import copy_database, eventually
 
 LOBBY = "/ws/1"
@@ -23,12 +23,6 @@ async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Proces
     async with serving(tmp_path / "data", MAIL_BACKEND="file") as process:
         yield process
     assert "Traceback" not in process.errors
-
-
-@pytest.fixture
-async def ada(portico: Process) -> Account:
-    async with portico.client() as client:
-        return await account(client)
 
 
 async def test_a_message_over_64_kib_ends_the_connection(portico: Process, ada: Account) -> None:
