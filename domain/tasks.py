@@ -13,7 +13,7 @@ TaskId = NewType("TaskId", str)
 
 KEPT: Final = timedelta(days=30)
 """How long a task can be looked at once it has ended."""
-MOST_UNFINISHED: Final = 20
+MOST_UNFINISHED: Final = 100
 """Tasks of one user that have not ended: those of everybody else wait behind no more than these."""
 
 

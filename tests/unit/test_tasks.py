@@ -81,9 +81,9 @@ class TestStarting:
         with pytest.raises(FileNotFound):
             await world.start_task(await an_actor(world), TaskKind.IMPORT_ITEMS, {"file_id": 4711})
 
-    async def test_one_has_no_more_than_twenty_that_have_not_ended(self, world: World) -> None:
+    async def test_one_has_no_more_than_a_hundred_that_have_not_ended(self, world: World) -> None:
         ada, bob = await an_actor(world), await an_actor(world, "bob@example.org")
-        tasks = [await start(world, ada) for _ in range(20)]
+        tasks = [await start(world, ada) for _ in range(100)]
         with pytest.raises(TooManyTasks):
             await start(world, ada)
         await start(world, bob)
