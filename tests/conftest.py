@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres_server import PostgresServer, PostgresUnavailable, RunDirectory
 from tests.redis_server import RedisServer, RedisUnavailable
@@ -16,6 +17,10 @@ from tests.s3_servers import MotoServer, RcloneServer, S3Server, S3Unavailable
 RUN_DIRECTORY: Final = pytest.StashKey[RunDirectory]()
 NOTHING_MAY_BE_SKIPPED: Final = os.environ.get("PORTICO_REQUIRE_ALL") == "1"
 TEMPLATE: Final = "migrated"
+
+# How fast the machine is proves nothing.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

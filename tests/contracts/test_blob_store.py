@@ -75,7 +75,7 @@ async def test_a_part_is_read(subject: Subject, start: int, end: int | None) -> 
     assert await all_of(subject.blobs.read(CONTENT_SHA256, start, end)) == CONTENT[start:end]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(start=st.integers(0, len(LARGE) + 1), length=st.integers(0, len(LARGE)))
 def test_any_part_is_read(tmp_path_factory: pytest.TempPathFactory, start: int, length: int) -> None:
     async def read() -> bytes:

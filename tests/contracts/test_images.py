@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -228,7 +228,6 @@ def spoilt(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-@settings(deadline=None)
 @given(st.one_of(spoilt(), st.binary(max_size=64)))
 def test_whatever_the_bytes_are_they_are_read_or_refused(content: bytes) -> None:
     pillow = PillowImages()

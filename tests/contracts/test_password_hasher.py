@@ -148,7 +148,7 @@ class TestBcrypt:
             make(rounds)
 
     @given(st.text(alphabet=st.characters(), max_size=200), st.text(alphabet=st.characters(), max_size=200))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_any_two_texts_are_one_password_only_if_they_are_equal(self, one: str, other: str) -> None:
         async def agree() -> bool:
             hasher = BcryptHasher(CHEAPEST, threads=1)

@@ -160,7 +160,7 @@ CHARACTERS: Final = st.sampled_from("abAB%_!\\ '[*?") | st.characters(codec="utf
 TEXTS: Final = st.text(CHARACTERS, max_size=8)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(before=TEXTS, word=TEXTS, after=TEXTS, other=TEXTS)
 async def test_a_word_is_found_wherever_it_is_and_nowhere_else(
     database: Database, before: str, word: str, after: str, other: str

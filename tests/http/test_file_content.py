@@ -151,7 +151,7 @@ async def test_whatever_range_is_asked_for_the_answer_is_true(app: RunningApp) -
     file = await upload(app, ada, TEN)
     asked: list[str] = []
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(st.from_regex(r"bytes=([0-9]{0,2}-[0-9]{0,2}|[-0-9, ]{0,8})", fullmatch=True))
     def collect(value: str) -> None:
         asked.append(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
@@ -166,8 +166,6 @@ def test_all_three_and_the_model_agree(apps: Apps) -> None:
         settings=settings(
             max_examples=12,
             stateful_step_count=25,
-            deadline=None,
             phases=[Phase.generate],  # whole walks over HTTP take too long to shrink
-            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

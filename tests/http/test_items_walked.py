@@ -23,9 +23,8 @@ def apps(tmp_path: Path, sqlite_template: Path, migrated_postgres_url: str) -> I
 
 @settings(
     max_examples=12,
-    deadline=None,
     phases=[Phase.generate],  # whole walks over HTTP take too long to shrink
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), sort=st.sampled_from(SORTS), limit=st.integers(1, 4))
 def test_every_row_that_stays_is_seen_exactly_once(apps: Apps, data: st.DataObject, sort: str, limit: int) -> None:
