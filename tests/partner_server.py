@@ -4,8 +4,8 @@ import asyncio
 import json
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -45,6 +45,11 @@ async def lies(writer: asyncio.StreamWriter) -> None:
     writer.write(_head(200, Content_Length="5") + b'{"longer": true}')
     await writer.drain()
     writer.close()
+
+
+async def is_silent(writer: asyncio.StreamWriter) -> None:
+    """Says nothing, ever."""
+    await asyncio.Event().wait()
 
 
 async def never_ends(writer: asyncio.StreamWriter) -> None:
@@ -103,7 +108,7 @@ class PartnerServer:
     def release(self) -> None:
         self._released.set()
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 15) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
         """Return once it holds, looked at whenever something was asked."""
         async with asyncio.timeout(timeout):
             while not condition():
@@ -163,8 +168,9 @@ async def partner_server(**options: Any) -> AsyncIterator[PartnerServer]:
         await server.wait_closed()
 
 
-def nobodys_address() -> str:
-    """Where nobody listens: the port was free a moment ago."""
+@contextmanager
+def nobodys_address() -> Iterator[str]:
+    """Where nobody listens, nor will meanwhile."""
     with socket.socket() as reservation:
         reservation.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{reservation.getsockname()[1]}"
+        yield f"http://127.0.0.1:{reservation.getsockname()[1]}"

@@ -47,7 +47,7 @@ async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
         yield Peer(fake, fake)
         return
     async with partner_server() as server:
-        partner = HttpPartner(server.url, 5, 4)
+        partner = HttpPartner(server.url, 60, 4)
         try:
             yield Peer(partner, server)
         finally:

@@ -28,7 +28,7 @@ async def partner() -> AsyncIterator[PartnerServer]:
 
 @pytest.fixture
 async def app(start_app: StartApp, partner: PartnerServer) -> RunningApp:
-    return await start_app(with_worker=False, external_api_url=partner.url + "/")
+    return await start_app(with_worker=False, external_api_url=partner.url + "/", external_api_timeout_seconds=60)
 
 
 async def test_the_partners_data_come_as_they_are_under_the_requests_id(
@@ -82,12 +82,13 @@ async def test_no_answer_and_no_json_are_a_503(app: RunningApp, partner: Partner
 async def test_a_slow_one_is_a_503_and_so_is_one_that_is_not_there(start_app: StartApp, partner: PartnerServer) -> None:
     partner.acts["/data"] = [partner.holds]
     slow = await start_app(with_worker=False, external_api_url=partner.url, external_api_timeout_seconds=0.3)
-    away = await start_app(with_worker=False, external_api_url=nobodys_address())
-    _, ada = await slow.user()
+    with nobodys_address() as nobodys:
+        away = await start_app(with_worker=False, external_api_url=nobodys)
+        _, ada = await slow.user()
 
-    for app in (slow, away):
-        response = await app.http.get("/external-data", headers=ada)
-        assert outcome(response) == (503, "external_service_unavailable")
+        for app in (slow, away):
+            response = await app.http.get("/external-data", headers=ada)
+            assert outcome(response) == (503, "external_service_unavailable")
 
 
 async def test_where_none_is_configured_both_calls_say_so(start_app: StartApp) -> None:
@@ -120,7 +121,9 @@ async def test_a_batch_comes_in_the_order_asked_with_what_failed_apart(app: Runn
 async def test_a_batch_of_a_hundred_is_fetched_no_more_at_once_than_allowed(
     start_app: StartApp, partner: PartnerServer
 ) -> None:
-    app = await start_app(with_worker=False, external_api_url=partner.url, external_api_concurrency=3)
+    app = await start_app(
+        with_worker=False, external_api_url=partner.url, external_api_concurrency=3, external_api_timeout_seconds=60
+    )
     _, ada = await app.user()
 
     response = await app.http.get(f"/users/batch?user_ids={','.join(map(str, range(1, 101)))}", headers=ada)
