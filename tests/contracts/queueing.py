@@ -7,7 +7,8 @@ from typing import Any, Final
 from application.ports.jobs import Job, JobRecord, NewJob
 from tests.contracts.stores import Store
 
-LEASE: Final = timedelta(minutes=1)
+LEASE: Final = timedelta(hours=1)
+"""So long that a tenth of it is longer than any test takes."""
 SAYINGS: Final[dict[str, Callable[[Store, Job], Awaitable[None]]]] = {
     "extend": lambda store, job: store.jobs.extend(job, LEASE),
     "finish": lambda store, job: store.jobs.finish(job),

@@ -73,7 +73,7 @@ async def test_a_key_is_free_again_once_what_was_done_under_it_is_undone(store: 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_where_writers_take_no_turns_nobody_waits_for_one_who_keeps_an_answer(sql_store: Store) -> None:
     """Under the same key others are refused; other keys, and those of others, are free."""
-    async with asyncio.timeout(20), sql_store.begin() as work:
+    async with asyncio.timeout(60), sql_store.begin() as work:
         await work.kept_answers.add(an_answer())
         with pytest.raises(IdempotencyInProgress):
             await keep(sql_store, an_answer(text="at the same time"))

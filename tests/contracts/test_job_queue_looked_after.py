@@ -102,10 +102,10 @@ class TestLookingAfter:
     async def test_what_is_running_and_what_has_failed_is_counted_apart(self, store: Store) -> None:
         for number in range(4):
             await store.jobs.add(NewJob(f"work {number}"))
-        failed, lost, scheduled, running = await claim(store)
-        await store.jobs.put_back(failed, delay=timedelta(hours=1), error="not now")
-        await store.jobs.put_back(lost, delay=timedelta(hours=1), error=None)
-        await store.jobs.repeat(scheduled, delay=timedelta(hours=1))
+        failed, lost, scheduled, running = sorted(await claim(store), key=lambda job: job.kind)
+        await store.jobs.put_back(failed, delay=timedelta(days=1), error="not now")
+        await store.jobs.put_back(lost, delay=timedelta(days=1), error=None)
+        await store.jobs.repeat(scheduled, delay=timedelta(days=1))
 
         figures = await store.jobs.figures()
         assert (figures.depth, figures.running, figures.retrying, figures.dead) == (0, 1, 1, 0)
@@ -136,7 +136,7 @@ class TestLookingAfter:
         assert "ada" not in repr(waiting)
         assert waiting.task_id is None
         assert [one.record.state for one in (waiting, due, running, dead)] == ["waiting", "waiting", "running", "dead"]
-        assert [round((one.due_in_seconds or 0) / 60) for one in (waiting, due, running)] == [2, -3, 1]
+        assert [round((one.due_in_seconds or 0) / 60) for one in (waiting, due, running)] == [2, -3, 60]
         assert dead.due_in_seconds is None
         assert [one.owner for one in (due, running, dead)] == [None, "a worker", None]
         assert (dead.record.kind, dead.record.attempt, dead.record.error) == ("work", 1, "no such address")

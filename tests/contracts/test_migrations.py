@@ -194,7 +194,7 @@ def test_three_processes_that_migrate_at_once_all_succeed(empty_database_url: st
         for _ in range(3)
     ]
 
-    answers = [process.communicate(timeout=60)[0] for process in processes]
+    answers = [process.communicate(timeout=300)[0] for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0, 0], answers
     assert answers == ["The database is up to date.\n"] * 3

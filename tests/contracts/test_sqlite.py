@@ -95,7 +95,7 @@ def test_many_who_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
     barrier = threading.Barrier(4)
 
     def open_at_once(file: Path) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         connect(file).close()
 
     with ThreadPoolExecutor(barrier.parties) as threads:
@@ -126,7 +126,7 @@ async def test_a_lock_that_is_never_let_go_makes_writers_give_up_and_the_next_on
         )
         assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
         let_go(process)
-        process.wait(10)
+        process.wait(60)
 
     assert (await store.has()).id > 0
 
@@ -145,7 +145,7 @@ async def test_who_waits_too_long_for_the_turn_in_this_process_gives_up(
 async def test_a_process_that_is_killed_in_the_middle_of_writing_leaves_no_lock(store: Store, path: Path) -> None:
     with lock_held_by_another_process(path) as process:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
     assert (await store.has()).id == 1
 
@@ -184,7 +184,7 @@ async def test_who_is_cancelled_again_while_it_is_undone_still_leaves_nothing(
 
     lingering = asyncio.create_task(linger())
     await is_inside.wait()
-    busy = asyncio.create_task(database.writer.run(lambda _: may_go_on.wait(10)))
+    busy = asyncio.create_task(database.writer.run(lambda _: may_go_on.wait(60)))
     for _ in range(3):
         await asyncio.sleep(0)
         lingering.cancel()
@@ -281,7 +281,7 @@ async def test_who_waits_too_long_for_a_thread_that_reads_gives_up_and_the_next_
         with pytest.raises(Unavailable):
             await database.schema_revision()
         assert database.connections()["used"] == READERS
-        monkeypatch.setattr("adapters.persistence.sqlite_threads.WAIT", 10.0)
+        monkeypatch.setattr("adapters.persistence.sqlite_threads.WAIT", 60.0)
         waiting = asyncio.create_task(database.schema_revision())
         await asyncio.sleep(0)
 

@@ -40,7 +40,7 @@ class Gate:
         return "through"
 
     async def somebody_entered(self) -> None:
-        assert await asyncio.to_thread(self._entered.acquire, timeout=30)
+        assert await asyncio.to_thread(self._entered.acquire, timeout=60)
 
     def open(self) -> None:
         self._open.set()
