@@ -124,6 +124,7 @@ async def connected(
         subprotocols=subprotocols,  # type: ignore[arg-type]  # a text is one
         open_timeout=SECONDS,
         close_timeout=2,
+        ping_interval=None,  # who is slow is not given up
         proxy=None,
         **more,
     ) as socket:

@@ -12,7 +12,9 @@ import httpx2
 import pytest
 from dependency_injector.providers import Object
 
+from adapters.throttle import moving_window
 from application import activity
+from entrypoints import health
 from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fakes import SettableClock
 from tests.faults.processes import Process, serving
@@ -71,6 +73,13 @@ def throttle_settings(deployment: Deployment, request: pytest.FixtureRequest) ->
 def nobody_is_written_down_as_active(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users are compared as a whole, and `last_active` must not move meanwhile, however long a test takes."""
     monkeypatch.setattr(activity, "PAUSE", timedelta(hours=1))
+
+
+@pytest.fixture(autouse=True)
+def parts_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: what Redis counts has to be exact, and a part that works to be found ready."""
+    monkeypatch.setattr(moving_window, "REDIS_TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr(health, "TIMEOUT", 60)
 
 
 @dataclass(frozen=True)

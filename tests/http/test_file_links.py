@@ -13,7 +13,7 @@ from tests.http.uploading import Headers, upload
 from tests.running_app import PASSWORD, RunningApp
 
 
-async def link(app: RunningApp, headers: Headers, file: dict[str, Any], expires_in: int = 60) -> dict[str, Any]:
+async def link(app: RunningApp, headers: Headers, file: dict[str, Any], expires_in: int = 3600) -> dict[str, Any]:
     response = await app.http.post(f"/files/{file['id']}/link", json={"expires_in": expires_in}, headers=headers)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()

@@ -140,7 +140,7 @@ async def test_a_client_that_sends_nothing_any_more_is_not_waited_for(
         yield b"{"
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         response = await app.http.post(path, content=body(), headers=headers)
 
     assert outcome(response) == (408, "request_timeout")
@@ -158,7 +158,7 @@ async def test_a_body_that_comes_byte_by_byte_ends_all_the_same(
             yield b" "
             await asyncio.sleep(0.01)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         response = await app.http.post("/users/", content=body(), headers=JSON)
 
     assert outcome(response) == (408, "request_timeout")

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.http.answers import work_done
 from tests.http.conftest import StartApp
-from tests.running_app import RunningApp, run_app, settings_for
+from tests.running_app import RunningApp, eventually, run_app, settings_for
 
 
 def sample(text: str, name: str, **labels: str) -> float | None:
@@ -19,6 +19,12 @@ def sample(text: str, name: str, **labels: str) -> float | None:
             if one.name == name and one.labels == labels:
                 return one.value
     return None
+
+
+async def is_counted(app: RunningApp, kind: str) -> None:
+    """Return once a job of this kind is: a moment after it is written down as done."""
+    series = f'portico_jobs_total{{kind="{kind}"'.encode()
+    await eventually(lambda: series in app.container.metrics().exposition(None, {}))
 
 
 async def test_it_is_ready_once_every_part_is(app: RunningApp) -> None:
@@ -74,6 +80,7 @@ async def test_requests_jobs_and_mails_are_counted_under_their_names(app: Runnin
     await app.register("ada@example.org")
     await app.http.post("/users/", json={})
     await app.http.get("/users/7")
+    await is_counted(app, "mail_verification")
     await work_done(app)
 
     response = await app.at_root.get("/metrics")
@@ -101,7 +108,7 @@ async def test_requests_jobs_and_mails_are_counted_under_their_names(app: Runnin
 
 async def test_a_mail_that_nobody_gets_is_none_that_was_sent(app: RunningApp) -> None:
     await app.http.post("/auth/password/forgot", json={"email": "nobody@example.org"})
-    await work_done(app)
+    await is_counted(app, "mail_password_reset")
 
     text = (await app.at_root.get("/metrics")).text
 
@@ -114,7 +121,7 @@ async def test_what_separate_workers_do_shows_in_the_queues_figures(start_app: S
     queue = app.container.job_queue()
     for _ in range(3):
         await app.register()
-    running, failing, dying = await queue.claim("another process", limit=3, lease=timedelta(minutes=1))
+    running, failing, dying = await queue.claim("another process", limit=3, lease=timedelta(hours=1))
     await queue.put_back(failing, delay=timedelta(hours=1), error="not now")
     await queue.bury(dying, error="never")
     await app.register()

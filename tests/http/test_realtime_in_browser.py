@@ -13,6 +13,7 @@ from playwright.async_api import Page, async_playwright
 
 from tests.faults.processes import Process, serving, serving_at
 from tests.live import Account, account, greeted
+from tests.ports import reserved_port
 from tests.running_app import copy_database
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -62,7 +63,7 @@ async def opened_page(origin: str) -> AsyncIterator[Page]:
     if executable is None:
         pytest.skip("no Chromium on this machine: `apt-get install chromium`")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), timeout=PATIENCE)
         page = await browser.new_page()
         page.set_default_timeout(PATIENCE)
         await page.goto(origin)
@@ -89,31 +90,31 @@ async def test_the_client_of_the_readme_connects_again_and_misses_nothing(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     copy_database(sqlite_template, tmp_path / "data")
-    async with page_server() as origin, opened_page(origin) as page:
-        settings = {"MAIL_BACKEND": "file", "BACKEND_CORS_ORIGINS": f'["{origin}"]'}
-        async with serving(tmp_path / "data", **settings) as portico, portico.client() as http:
-            ada, grace = await account(http, "ada"), await account(http, "grace")
-            await open_sockets(page, portico, ada)
-            await until(page, "resets.length === 2")
-            await ada.create(http, "first")
-            await until(page, "told.length === 1")
+    with reserved_port() as port:
+        async with page_server() as origin, opened_page(origin) as page:
+            settings = {"MAIL_BACKEND": "file", "BACKEND_CORS_ORIGINS": f'["{origin}"]'}
+            async with serving_at(port, tmp_path / "data", **settings) as portico, portico.client() as http:
+                ada, grace = await account(http, "ada"), await account(http, "grace")
+                await open_sockets(page, portico, ada)
+                await until(page, "resets.length === 2")
+                await ada.create(http, "first")
+                await until(page, "told.length === 1")
 
-            await page.evaluate("listening.send({action: 'publish', channel: 'room:kitchen', data: 'Hello'})")
-            async with greeted(portico, grace) as other:
-                await other.subscribe(KITCHEN)
-                await until(page, "told.some(({event}) => event === 'presence.joined')")
+                await page.evaluate("listening.send({action: 'publish', channel: 'room:kitchen', data: 'Hello'})")
+                async with greeted(portico, grace) as other:
+                    await other.subscribe(KITCHEN)
+                    await until(page, "told.some(({event}) => event === 'presence.joined')")
 
-            port = portico.port
-            portico.kill()
-            await portico.exit_status()
-        async with serving_at(port, tmp_path / "data", **settings) as portico, portico.client() as http:
-            await until(page, "resets.filter((channel) => channel === 'room:kitchen').length > 1")
-            await ada.create(http, "second")
-            await until(page, "told.some(({data}) => data?.title === 'second')")
-            assert await titles(page) == ["first", "second"]
-            resets: list[str] = await page.evaluate("resets")
-            assert resets.count("items") == 1
-            await page.evaluate("listening.end()")
+                portico.kill()
+                await portico.exit_status()
+            async with serving_at(port, tmp_path / "data", **settings) as portico, portico.client() as http:
+                await until(page, "resets.filter((channel) => channel === 'room:kitchen').length > 1")
+                await ada.create(http, "second")
+                await until(page, "told.some(({data}) => data?.title === 'second')")
+                assert await titles(page) == ["first", "second"]
+                resets: list[str] = await page.evaluate("resets")
+                assert resets.count("items") == 1
+                await page.evaluate("listening.end()")
 
 
 async def test_the_client_of_the_readme_connects_no_more_once_it_is_ended() -> None:
