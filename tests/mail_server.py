@@ -13,13 +13,15 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult
 
 from tests.certificate import certificate, server_context
 
+PATIENCE: Final = 60.0
+"""Seconds within which what is waited for must come, a retry after some 10 s included."""
 Stage = Literal["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"]
 """Where the server can be made to misbehave. DATA is when the whole content has arrived."""
 Trouble = Literal["hold", "drop"] | str
@@ -116,12 +118,12 @@ class MailServer:
         self._released.set()
         self._released = asyncio.Event()
 
-    async def received(self, count: int, timeout: float = 15) -> list[Received]:
+    async def received(self, count: int, timeout: float = PATIENCE) -> list[Received]:
         """The mails, once there are at least so many. Raises `AssertionError` when there aren't in time."""
         await self._until(lambda: len(self.messages) >= count, f"{count} mails", timeout)
         return self.messages
 
-    async def connected(self, count: int, timeout: float = 15) -> None:
+    async def connected(self, count: int, timeout: float = PATIENCE) -> None:
         """Return once there have been so many connections. Raises `AssertionError` when there aren't in time."""
         await self._until(lambda: self.connections >= count, f"{count} connections", timeout)
 
@@ -132,7 +134,7 @@ class MailServer:
         self._listener = None
         for connection in list(self._open):
             connection.cut()
-        await self._until(lambda: not self._open, "the end of all connections", 15)
+        await self._until(lambda: not self._open, "the end of all connections", PATIENCE)
         await asyncio.sleep(0)  # the sockets are closed in the loop's next round
 
     async def come_back(self) -> None:

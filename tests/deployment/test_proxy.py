@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(nginx_server.PROGRAM is None, reason=nginx_serve
 def through(port: int, address: str = "127.0.0.1") -> httpx2.AsyncClient:
     """A client of nginx that comes from this address."""
     transport = httpx2.AsyncHTTPTransport(verify=False, local_address=address)
-    return httpx2.AsyncClient(base_url=f"https://127.0.0.1:{port}/api/v1", transport=transport, timeout=30)
+    return httpx2.AsyncClient(base_url=f"https://127.0.0.1:{port}/api/v1", transport=transport, timeout=60)
 
 
 @dataclass

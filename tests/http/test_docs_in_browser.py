@@ -33,7 +33,7 @@ async def page(portico: Process) -> AsyncIterator[Page]:
     blocked: list[str] = []
     failures: list[str] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), timeout=PATIENCE)
         page = await browser.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: asked_for.append(request.url))
@@ -64,7 +64,7 @@ async def test_one_signs_in_and_tries_an_operation_out(portico: Process, page: P
     answer = operation.locator(".live-responses-table .response").first
 
     await expect(answer.locator(".response-col_status")).to_contain_text("200", timeout=PATIENCE)
-    await expect(answer).to_contain_text(ADA)
+    await expect(answer).to_contain_text(ADA, timeout=PATIENCE)
 
 
 async def test_redoc_shows_the_operations(portico: Process, page: Page) -> None:

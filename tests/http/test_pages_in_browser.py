@@ -16,6 +16,8 @@ from tests.running_app import PASSWORD, Mailbox, bearer
 ADA: Final = "ada@example.org"
 NEW: Final = "countess@example.org"
 BETTER: Final = "Better-Horse-43"
+PATIENCE: Final = 60_000
+"""Milliseconds until something must have happened."""
 FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -77,8 +79,9 @@ async def visit(portico: Process) -> AsyncIterator[Visit]:
     if executable is None:
         pytest.skip("no Chromium on this machine: `apt-get install chromium`")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), timeout=PATIENCE)
         page = await (await browser.new_context(java_script_enabled=False)).new_page()
+        page.set_default_timeout(PATIENCE)
         visit = Visit(portico.root, page)
         page.on("console", lambda message: visit.console.append(message.text))
         page.on("request", lambda request: visit.requests.append(request))  # noqa: PLW0108 - it takes no built-in
