@@ -167,9 +167,12 @@ async def test_a_failure_is_said_by_its_kind_alone(tmp_path: Path, sqlite_templa
 
 async def test_a_part_that_is_away_is_an_error(tmp_path: Path, sqlite_template: Path) -> None:
     copy_database(sqlite_template, tmp_path / "data")
-    async with collector() as collecting:
-        settings = {**traced(collecting), "EXTERNAL_API_URL": nobodys_address()}
-        async with serving(tmp_path / "data", **settings) as portico, portico.client() as client:
+    with nobodys_address() as address:
+        async with (
+            collector() as collecting,
+            serving(tmp_path / "data", **traced(collecting), EXTERNAL_API_URL=address) as portico,
+            portico.client() as client,
+        ):
             await register(client, ADA)
             pair = (await sign_in(client, ADA)).json()
             assert (await client.get("/external-data", headers=bearer(pair))).status_code == 503
