@@ -98,14 +98,15 @@ class PostgresServer:
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Make an empty database, or a copy of `template`, which nobody may be connected to."""
-        self.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""))
+        source = f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""
+        self._execute_alone(f'CREATE DATABASE "{name}"{source}')
 
     def drop_database(self, name: str) -> None:
         """Remove a database; whoever is still connected to it is cut off."""
-        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        self._execute_alone(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def rename_database(self, name: str, new_name: str) -> None:
-        self.execute(f'ALTER DATABASE "{name}" RENAME TO "{new_name}"')
+        self._execute_alone(f'ALTER DATABASE "{name}" RENAME TO "{new_name}"')
 
     def has_database(self, name: str) -> bool:
         return self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'") == "1"
@@ -114,6 +115,19 @@ class PostgresServer:
         """Run one SQL statement as the superuser and return what psql prints for it, without headings."""
         psql = (find_binaries() / "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url(database))
         return _output_of(*psql).strip()
+
+    def _execute_alone(self, statement: str) -> None:
+        """Run what nobody else may be connected for. PostgreSQL waits for those who are on their way out for 5 s only,
+        which on a busy machine are too few."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.execute(statement)
+            except PostgresUnavailable as error:
+                if "is being accessed by other users" not in str(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _binaries(self) -> Path:
         """Where the server's own user gets at the programs: root's virtual environment is often closed to it."""
