@@ -11,7 +11,7 @@ const upload = new tus.Upload(fs.createReadStream(path), {
   endpoint,
   uploadSize: fs.statSync(path).size,
   chunkSize: Number(chunkSize),
-  retryDelays: Array(300).fill(200),
+  retryDelays: Array(1500).fill(200),
   headers: { Authorization: `Bearer ${token}` },
   metadata: { filename: 'größe.bin', filetype: 'application/x-thing' },
   onAfterResponse: (request, response) => {

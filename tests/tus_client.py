@@ -28,7 +28,7 @@ class TusClient:
         return cls(node, node_modules(PACKAGES))
 
     async def upload(self, endpoint: str, token: str, file: Path, *, chunk_size: int) -> tuple[str, str]:
-        """Upload the file, trying again for a minute: the id of what it became, and what was answered."""
+        """Upload the file, trying again for five minutes: the id of what it became, and what was answered."""
         output = await run(
             *(self.node, SCRIPT, endpoint, token, file, str(chunk_size)),
             folder=file.parent,

@@ -6,6 +6,7 @@ import re
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,8 +22,12 @@ from tests.running_app import PASSWORD
 
 HAS_PROC: Final = Path("/proc/self/task").exists()
 START_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 90.0
-COMMAND_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 180.0
+COMMAND_SECONDS: Final = 180.0
+CERTAIN_SECONDS: Final = 180.0
+"""Within which what must come true has come true, however busy the machine is."""
+CLI: Final = "entrypoints.cli"
+PATIENT: Final = "tests.faults.patient_portico"
 PORT: Final = 8000
 """Where every server listens that has a host of its own."""
 
@@ -70,16 +75,29 @@ class Process:
         """Let this one of its processes do nothing meanwhile."""
         os.kill(pid, signal.SIGSTOP)
         try:
+            while _state_of(pid) not in ("T", ""):  # until it comes to stand still, it may take a connection
+                time.sleep(0.01)
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
 
     def serving_processes(self) -> list[int]:
         """The ids of the processes that serve, where there are several. None are known on a system without `/proc`."""
-        if not HAS_PROC:
-            return []
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        children = _text(f"/proc/{self.process.pid}/task/{self.process.pid}/children").split()
+        return [int(pid) for pid in children if "spawn_main" in _text(f"/proc/{pid}/cmdline")]
+
+
+def _text(path: str) -> str:
+    """What is there in `/proc`; nothing of a process that has just gone."""
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _state_of(pid: int) -> str:
+    """As `proc(5)` has it: `T` for one that stands still."""
+    return _text(f"/proc/{pid}/stat").rpartition(") ")[2][:1]
 
 
 def environment(data: Path, settings: dict[str, str]) -> dict[str, str]:
@@ -95,11 +113,13 @@ def environment(data: Path, settings: dict[str, str]) -> dict[str, str]:
     }
 
 
-async def command(data: Path, *arguments: str, stdin: str = "", **settings: str) -> tuple[int, str, str]:
+async def command(
+    data: Path, *arguments: str, stdin: str = "", module: str = CLI, **settings: str
+) -> tuple[int, str, str]:
     """Run a command to its end: its exit status, output and errors."""
     data.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "entrypoints.cli", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         env=environment(data, settings),
         cwd=data,
         stdin=asyncio.subprocess.PIPE,
@@ -112,6 +132,11 @@ async def command(data: Path, *arguments: str, stdin: str = "", **settings: str)
     return process.returncode, output.decode(), errors.decode()
 
 
+async def check(data: Path, **settings: str) -> tuple[int, str, str]:
+    """What comes of `portico check`, however long the parts take to answer on a busy machine."""
+    return await command(data, "check", module=PATIENT, **settings)
+
+
 @asynccontextmanager
 async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
     """A server that is ready; killed in the end if it still runs."""
@@ -121,10 +146,10 @@ async def serving(data: Path, *arguments: str, **settings: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def serving_patiently(data: Path, **settings: str) -> AsyncIterator[Process]:
-    """A server that waits for Redis however busy the machine is; killed in the end if it still runs."""
+async def serving_patiently(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """A server that gives nobody up for being late, so busy may the machine be; killed in the end if it still runs."""
     with reserved_port() as port:
-        async with serving_at(port, data, module="tests.faults.patient_server", **settings) as process:
+        async with serving_at(port, data, *arguments, module=PATIENT, **settings) as process:
             yield process
 
 
@@ -139,7 +164,7 @@ async def serving_on(host: Host, data: Path, **settings: str) -> AsyncIterator[P
 
 @asynccontextmanager
 async def serving_at(
-    port: int, data: Path, *arguments: str, module: str = "entrypoints.cli", **settings: str
+    port: int, data: Path, *arguments: str, module: str = CLI, **settings: str
 ) -> AsyncIterator[Process]:
     """A server on this port, which `reserved_port` gave."""
     command = ("serve", "--port", str(port), *arguments)
@@ -179,7 +204,7 @@ async def _started(
     *arguments: str,
     settings: dict[str, str],
     within: tuple[str, ...] = (),
-    module: str = "entrypoints.cli",
+    module: str = CLI,
 ) -> AsyncIterator[Process]:
     data.mkdir(parents=True, exist_ok=True)
     log = data / f"stderr-{secrets.token_hex(4)}"
@@ -248,10 +273,19 @@ async def figure(process: Process, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-async def comes_to(process: Process, name: str, value: float, deadline: float = 60) -> None:
-    """Return once `/metrics` says so of this series."""
+async def comes_to(process: Process, name: str, value: float, deadline: float = CERTAIN_SECONDS) -> None:
+    """Return once `/metrics` says so of this series, which then stays there: see `reaches` for one that goes on."""
 
     async def is_there() -> bool:
         return await figure(process, name) == value
+
+    await comes_true(is_there, deadline)
+
+
+async def reaches(process: Process, name: str, value: float, deadline: float = CERTAIN_SECONDS) -> None:
+    """Return once `/metrics` says that this series is at least there: nobody may have looked while it was just that."""
+
+    async def is_there() -> bool:
+        return await figure(process, name) >= value
 
     await comes_true(is_there, deadline)

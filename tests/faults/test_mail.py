@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import comes_to, command, mail_through, register, serving
+from tests.faults.processes import command, mail_through, reaches, register, serving
 from tests.mail_server import smtp_server
 from tests.running_app import eventually
 
@@ -25,9 +25,9 @@ async def test_a_mail_server_that_is_away_delays_the_mail_and_not_the_request(
         await mails.go_away()
         async with serving(data, **database, **mail_through(mails)) as portico, portico.client() as client:
             assert (await register(client, ADA)).status_code == 201
-            await comes_to(portico, RETRIED, 1)
+            await reaches(portico, RETRIED, 1)
             await mails.come_back()
-            await comes_to(portico, SENT, 1)
+            await reaches(portico, SENT, 1)
 
     assert [mail.recipient for mail in mails.messages] == [ADA]
 
@@ -41,7 +41,7 @@ async def test_no_request_waits_for_a_mail_server_that_hangs(database: dict[str,
             assert not mails.messages
             await mails.connected(1)
             mails.behave()
-            await comes_to(portico, SENT, 20)
+            await reaches(portico, SENT, 20)
 
     assert answers == [201] * 20
     assert sorted(mail.recipient for mail in mails.messages) == sorted(addresses)
@@ -62,7 +62,7 @@ async def test_a_server_killed_right_after_its_answer_still_sends_the_mail(
         assert not mails.messages
 
         async with serving(data, **settings) as portico, portico.client() as client:
-            await comes_to(portico, SENT, 1)  # a lease of 15 s may have to run out
+            await reaches(portico, SENT, 1)  # a lease of 15 s may have to run out
             confirmed = await client.post("/auth/verify-email", json={"token": mails.messages[0].token})
 
     assert confirmed.status_code == 200
@@ -74,16 +74,16 @@ async def test_a_server_killed_while_its_mail_is_being_taken_sends_it_again_unde
     database: dict[str, str], data: Path
 ) -> None:
     async with smtp_server(tls="none") as mails:
-        mails.misbehave("DATA", "hold", times=1)
+        mails.misbehave("DATA", "hold")
         settings = {**database, **mail_through(mails)}
         async with serving(data, **settings) as portico, portico.client() as client:
             await register(client, ADA)
-            [cut] = await eventually(lambda: list(mails.unconfirmed))
+            cut, *_ = await eventually(lambda: list(mails.unconfirmed))
             portico.kill()
             await portico.exit_status()
         mails.behave()
         async with serving(data, **settings) as portico:
-            await comes_to(portico, SENT, 1)  # a lease of 15 s has to run out
+            await reaches(portico, SENT, 1)  # a lease of 15 s has to run out
 
     last = mails.messages[-1]
     assert cut.message["Message-ID"] == last.message["Message-ID"]
@@ -98,7 +98,7 @@ async def test_a_message_dropped_after_its_data_comes_again_under_the_same_id_wi
         mails.misbehave("DATA", "drop", times=1)
         async with serving(data, **database, **mail_through(mails)) as portico, portico.client() as client:
             await register(client, ADA)
-            await comes_to(portico, SENT, 1)
+            await reaches(portico, SENT, 1)
             [lost], [kept] = mails.unconfirmed, mails.messages
             confirmed = await client.post("/auth/verify-email", json={"token": kept.token})
 
@@ -113,8 +113,8 @@ async def test_a_mail_refused_for_now_is_sent_when_it_is_taken(database: dict[st
         mails.misbehave("RCPT", "451 4.7.1 greylisted, come again", times=1)
         async with serving(data, **database, **mail_through(mails)) as portico, portico.client() as client:
             await register(client, ADA)
-            await comes_to(portico, RETRIED, 1)
-            await comes_to(portico, SENT, 1)
+            await reaches(portico, RETRIED, 1)
+            await reaches(portico, SENT, 1)
 
     assert [mail.recipient for mail in mails.messages] == [ADA]
 
@@ -125,11 +125,11 @@ async def test_a_mail_refused_for_good_is_kept_dead_and_can_be_sent_again(databa
         mails.misbehave("RCPT", "550 5.1.1 no such mailbox", times=1)
         async with serving(data, **settings) as portico, portico.client() as client:
             await register(client, ADA)
-            await comes_to(portico, DEAD, 1)
+            await reaches(portico, DEAD, 1)
 
             _, dead, _ = await command(data, "jobs", "list", "--state", "dead", **settings)
             again = await command(data, "jobs", "retry", dead.splitlines()[1].split()[0], **settings)
-            await comes_to(portico, SENT, 1)
+            await reaches(portico, SENT, 1)
 
     assert "mail_verification" in dead
     assert "550" in dead

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cutting_proxy import CuttingProxy, cutting
-from tests.faults.processes import Process, comes_true, register, serving, sign_in
+from tests.faults.processes import CERTAIN_SECONDS, Process, comes_true, register, serving, sign_in
 from tests.npm import NpmUnavailable
 from tests.tus_client import TusClient
 
@@ -64,7 +64,7 @@ async def test_an_upload_that_is_cut_off_goes_on_where_it_was(
         assert proxy.cut == 3
         assert "HEAD 200" in happened
         assert proxy.passed < 60 * MIB, "it began anew"
-        await comes_true(lambda: nothing_is_staged(data), 10)
+        await comes_true(lambda: nothing_is_staged(data), CERTAIN_SECONDS)
 
 
 async def nothing_is_staged(data: Path) -> bool:
@@ -80,7 +80,7 @@ async def test_an_upload_survives_a_server_that_is_killed(
             proxy.port = portico.port
             token = await token_of(portico)
             uploading = asyncio.create_task(tus.upload(endpoint, token, file, chunk_size=2 * MIB))
-            await comes_true(lambda: much_has_come(proxy, 20 * MIB), 60)
+            await comes_true(lambda: much_has_come(proxy, 20 * MIB), CERTAIN_SECONDS)
             portico.kill()
             await portico.exit_status()
         before = proxy.passed

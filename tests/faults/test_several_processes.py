@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import HAS_PROC, Process, comes_to, command, register, serving, sign_in
+from tests.faults.processes import (
+    HAS_PROC,
+    Process,
+    comes_to,
+    command,
+    register,
+    serving,
+    serving_patiently,
+    sign_in,
+)
 from tests.live import account, greeted
 from tests.running_app import bearer, eventually
 
@@ -48,7 +57,7 @@ async def test_the_processes_of_one_server_all_serve_and_give_their_figures_toge
     migrated_postgres_url: str, data: Path
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
-    async with serving(data, "--workers", "2", **settings) as portico:
+    async with serving_patiently(data, "--workers", "2", **settings) as portico:
         one, two = await both_serving(portico)
         async with portico.client() as client:
             await register(client, ADA)
@@ -78,7 +87,7 @@ async def test_what_a_process_that_crashed_had_open_is_no_longer_counted(
     migrated_postgres_url: str, data: Path
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
-    async with serving(data, "--workers", "2", **settings) as portico:
+    async with serving_patiently(data, "--workers", "2", **settings) as portico:
         one, two = await both_serving(portico)
         async with portico.client() as client:
             ada = await account(client)

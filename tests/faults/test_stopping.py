@@ -9,6 +9,8 @@ import httpx2
 import pytest
 
 from tests.faults.processes import (
+    CERTAIN_SECONDS,
+    START_SECONDS,
     Process,
     comes_true,
     command,
@@ -16,6 +18,7 @@ from tests.faults.processes import (
     mail_through,
     register,
     serving,
+    serving_patiently,
     sign_in,
     starting,
     working,
@@ -100,13 +103,13 @@ async def is_refused(portico: Process) -> bool:
 async def test_a_server_that_stops_takes_up_no_more_jobs(database: dict[str, str], data: Path) -> None:
     """Not even that of the last request, which it still waits for."""
     settings = {**database, "MAIL_BACKEND": "file"}
-    async with serving(data, **settings) as portico:
+    async with serving_patiently(data, **settings) as portico:
         head, body = registration(ADA)
         reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
         writer.write(head + body[:-1])
-        await comes_true(lambda: is_under_way(portico), 20)
+        await comes_true(lambda: is_under_way(portico), CERTAIN_SECONDS)
         portico.terminate()
-        await comes_true(lambda: is_refused(portico), 20)
+        await comes_true(lambda: is_refused(portico), CERTAIN_SECONDS)
         writer.write(body[-1:])
         answer = await reader.read()
         status = await portico.exit_status()
@@ -128,7 +131,7 @@ async def test_a_server_can_be_told_to_stop_while_it_starts(told: signal.Signals
     host, port = silent.sockets[0].getsockname()
     settings = {"DATABASE_URL": f"postgresql://portico@{host}:{port}/portico", "AUTO_MIGRATE": "true"}
     async with silent, starting(data, "--port", "0", "--workers", workers, **settings) as portico:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(START_SECONDS):
             writer = await asking.get()
         portico.process.send_signal(told)
         status = await portico.exit_status()
@@ -188,7 +191,7 @@ async def test_who_is_connected_when_the_server_is_told_to_stop_gets_an_answer(
 ) -> None:
     """New connections, which sent nothing yet, and one that has had an answer before."""
     ask = b"GET /health/live HTTP/1.1\r\nHost: portico\r\n\r\n"
-    async with serving(data, **database) as portico:
+    async with serving_patiently(data, **database) as portico:
         connections = [await asyncio.open_connection("127.0.0.1", portico.port) for _ in range(5)]
         reader, writer = connections[0]
         writer.write(ask)

@@ -23,7 +23,17 @@ from entrypoints.settings import Settings
 from tests.builders import a_job, a_user
 from tests.fakes import SettableClock
 from tests.faults.dying_upload import CONTENT
-from tests.faults.processes import HAS_PROC, Process, comes_true, register, serving, sign_in
+from tests.faults.processes import (
+    CERTAIN_SECONDS,
+    COMMAND_SECONDS,
+    HAS_PROC,
+    Process,
+    comes_true,
+    register,
+    serving,
+    serving_patiently,
+    sign_in,
+)
 
 ADA: Final = "ada@example.org"
 HEAD: Final = b'--line\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -105,7 +115,7 @@ async def _upload_that_dies(settings: dict[str, Any], user_id: int, step: int) -
         cwd=Path(__file__).parents[2],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(COMMAND_SECONDS):
         return await process.wait()
 
 
@@ -124,7 +134,7 @@ async def test_what_a_dead_process_had_staged_is_swept_unasked_once_its_grace_is
         async def only_the_young_one_is_left() -> bool:
             return on_disk(data) == {young.name: len(CONTENT)}
 
-        await comes_true(only_the_young_one_is_left, 60)
+        await comes_true(only_the_young_one_is_left, CERTAIN_SECONDS)
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind(database: dict[str, str], data: Path) -> None:
@@ -138,14 +148,14 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(database: dict[str,
             async def is_under_way() -> bool:
                 return bool(on_disk(data))
 
-            await comes_true(is_under_way, 60)
+            await comes_true(is_under_way, CERTAIN_SECONDS)
             writer.transport.abort()
         del reader
 
         async def is_gone() -> bool:
             return not on_disk(data)
 
-        await comes_true(is_gone, 60)
+        await comes_true(is_gone, CERTAIN_SECONDS)
         async with portico.client() as client:
             assert (await client.get("/files/", headers=headers)).json()["total"] == 0
         assert "Traceback" not in portico.errors
@@ -161,7 +171,7 @@ async def test_what_says_that_it_is_too_large_is_refused_before_it_is_read(
             reader, writer = await asyncio.open_connection("127.0.0.1", portico.port)
             with closing(writer):
                 writer.write(request(headers | more, 2 * 1024 * MEBIBYTE))
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(CERTAIN_SECONDS):
                     assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
                     answer = await reader.readuntil(b"}")
             assert b'"code":"file_too_large"' in answer
@@ -171,7 +181,8 @@ async def test_what_says_that_it_is_too_large_is_refused_before_it_is_read(
 async def test_of_twenty_uploads_at_once_no_more_are_stored_than_there_is_room_for(
     database: dict[str, str], data: Path
 ) -> None:
-    async with serving(data, **database, STORAGE_QUOTA_BYTES=str(5 * MEBIBYTE)) as portico, portico.client() as client:
+    quota = {"STORAGE_QUOTA_BYTES": str(5 * MEBIBYTE)}
+    async with serving_patiently(data, **database, **quota) as portico, portico.client() as client:
         headers = await signed_in(portico)
 
         async def upload(n: int) -> int:
@@ -184,7 +195,7 @@ async def test_of_twenty_uploads_at_once_no_more_are_stored_than_there_is_room_f
         async def only_those_are_left() -> bool:
             return list(on_disk(data).values()) == [MEBIBYTE] * 5
 
-        await comes_true(only_those_are_left, 60)
+        await comes_true(only_those_are_left, CERTAIN_SECONDS)
         assert (await client.get("/files/", headers=headers)).json()["total"] == 5
 
 
