@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.faults.processes import Process, register, sign_in
 from tests.running_app import bearer
 
-SECONDS: Final = 60.0
+SECONDS: Final = 180.0
 """Within which what is waited for must come."""
 PROTECTED: Final = "/ws/protected"
 

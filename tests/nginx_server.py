@@ -14,7 +14,7 @@ from tests.ports import reserved_port
 
 CONFIGURATION: Final = Path(__file__).parents[1] / "entrypoints" / "deployment" / "nginx.conf"
 HOW_TO_GET: Final = "no nginx on this machine: `apt-get install nginx-light`"
-STARTING_SECONDS: Final = 60
+STARTING_SECONDS: Final = 180
 PROGRAM: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 AROUND: Final = """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-STARTING_SECONDS: Final = 60
+STARTING_SECONDS: Final = 180
 LOOK_EVERY: Final = 0.005
 """Seconds between two looks whether it answers."""
 
