@@ -1,5 +1,6 @@
-"""Ports that fail at one call: before it does anything, or after it has."""
+"""Ports that fail at one call, before it does anything or after it has; or whoever asked goes away meanwhile."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,19 +23,36 @@ class Fuse:
     """Whether the call is carried out first, so that only its answer is lost."""
     stays_blown: bool = False
     """Whether all calls after that one fail, too, and at once."""
+    leaves: bool = False
+    """Whether no call fails, but whoever asked goes away during that one."""
+    asking: asyncio.Task[Any] | None = None
+    """Whoever asked."""
+    left: bool = False
+    """Whether it did: nobody can go away during a call that is not waited for."""
     calls: list[str] = field(default_factory=list)
     on_commit: Callable[[], None] = field(default=lambda: None)
 
     def before(self, name: str) -> bool:
-        """Note the call. Whether it is the one whose answer gets lost; raises `PortFailed` if it is to fail at once."""
+        """Note the call. Whether it is the one that the fuse blows at; raises `PortFailed` if it is to fail at once."""
         number = len(self.calls)
         self.calls.append(name)
         blows = number == self.blows_at
-        if blows and not self.afterwards:
+        if blows and not self.afterwards and not self.leaves:
             raise PortFailed
         if self.stays_blown and self.blows_at is not None and number > self.blows_at:
             raise PortFailed
         return blows
+
+    async def on_the_way(self, blows: bool, *, back: bool = False) -> None:
+        """What happens on the way to a call that is waited for, or on the way back. Raises `PortFailed`."""
+        if not blows or back != self.afterwards:
+            return
+        if not self.leaves:
+            raise PortFailed
+        assert self.asking is not None
+        self.left = True
+        self.asking.cancel()
+        await asyncio.sleep(0)  # which is where it ends, unless it is somebody else who waits
 
     def wire(self, name: str, port: Any) -> Any:
         """The port, each of whose calls goes through the fuse."""
@@ -46,18 +64,18 @@ class Fuse:
         if inspect.iscoroutinefunction(method):
 
             async def asynchronous(*arguments: Any, **named: Any) -> Any:
-                loses_answer = self.before(name)
+                blows = self.before(name)
+                await self.on_the_way(blows)
                 result = await method(*arguments, **named)
-                if loses_answer:
-                    raise PortFailed
+                await self.on_the_way(blows, back=True)
                 return result
 
             return asynchronous
 
         def synchronous(*arguments: Any, **named: Any) -> Any:
-            loses_answer = self.before(name)
+            blows = self.before(name)
             result = method(*arguments, **named)
-            if loses_answer:
+            if blows and not self.leaves:
                 raise PortFailed
             return result
 
@@ -68,18 +86,17 @@ class Fuse:
 
         @asynccontextmanager
         async def wired(*arguments: Any, **named: Any) -> AsyncIterator[AsyncIterator[bytes]]:
-            loses_answer = self.before(name)
+            blows = self.before(name)
+            await self.on_the_way(blows)
             async with open_(*arguments, **named) as pieces:
-                if loses_answer:
-                    raise PortFailed
+                await self.on_the_way(blows, back=True)
                 yield self._wire_pieces(f"{name} a piece", pieces)
 
         return wired
 
     async def _wire_pieces(self, name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
-            if self.before(name):
-                raise PortFailed
+            await self.on_the_way(self.before(name), back=self.afterwards)
             yield piece
 
     def wire_begin(self, begin: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,15 +104,15 @@ class Fuse:
 
         @asynccontextmanager
         async def wired() -> AsyncIterator[Any]:
-            loses_answer = self.before("begin")
+            blows = self.before("begin")
+            await self.on_the_way(blows)
             async with begin() as work:
-                if loses_answer:
-                    raise PortFailed
+                await self.on_the_way(blows, back=True)
                 yield self.wire("work", work)
-                loses_answer = self.before("commit")
+                blows = self.before("commit")
+                await self.on_the_way(blows)
             self.on_commit()
-            if loses_answer:
-                raise PortFailed
+            await self.on_the_way(blows, back=True)
 
         return wired
 

@@ -1,5 +1,6 @@
 """Doing a use case while a port fails, and what must hold whatever failed."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -53,6 +54,20 @@ async def undisturbed(case: Case) -> Reference:
     return Reference(fuse.calls, states, scene.shape())
 
 
+async def comes_to_nothing(doing: Awaitable[Any], fuse: Fuse) -> bool:
+    """Do it, and what it leaves to others to be done to the end. Whether a port's failure came of it, or nothing did as
+    whoever asked went away. Raises whatever else it does."""
+    fuse.asking = asyncio.ensure_future(doing)
+    outcome: Any = (await asyncio.gather(fuse.asking, return_exceptions=True))[0]
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+    if isinstance(outcome, BaseException) and not isinstance(
+        outcome, asyncio.CancelledError if fuse.leaves else PortFailed
+    ):
+        raise outcome
+    return isinstance(outcome, BaseException)
+
+
 async def must_survive(case: Case, reference: Reference, fuse: Fuse) -> None:
     """Do it while the fuse blows, and then again: nothing is half-done meanwhile, and in the end all is as it would be.
 
@@ -61,20 +76,19 @@ async def must_survive(case: Case, reference: Reference, fuse: Fuse) -> None:
     assert fuse.blows_at is not None
     number, name = fuse.blows_at, reference.calls[fuse.blows_at]
     scene = await case.scene()
-    failed = False
-    try:
-        await wired(scene, fuse, case)[1]()
-    except PortFailed:
-        failed = True
-    assert failed or name.endswith(SURVIVED), name
+    failed = await comes_to_nothing(wired(scene, fuse, case)[1](), fuse)
     assert fuse.calls[: number + 1] == reference.calls[: number + 1]
-    if not case.goes_on:
+    assert failed or name.endswith(SURVIVED) or (fuse.leaves and not fuse.left), name
+    if not case.goes_on and fuse.leaves:  # what must not be left half done is done to the end
+        assert scene.state() in reference.states, name
+    elif not case.goes_on:
         assert len(fuse.calls) == number + 1
         assert scene.state() == reference.states[fuse.calls[: number + fuse.afterwards].count("commit")], name
     await must_fit_together(scene)
 
+    may_be_done = fuse.afterwards or fuse.leaves
     if failed:
-        with suppress(*((Refusal,) if fuse.afterwards and not case.once else ())):
+        with suppress(*((Refusal,) if may_be_done and not case.once else ())):
             await wired(scene, Fuse(), case)[1]()
     await scene.world.do_jobs()
     await must_fit_together(scene)
@@ -83,7 +97,7 @@ async def must_survive(case: Case, reference: Reference, fuse: Fuse) -> None:
     assert len({mail.id for mail in mails}) == len({(mail.id, mail.token) for mail in mails})
     await sweep(scene)
     must_be_tidy(scene)
-    if case.once or not fuse.afterwards:
+    if case.once or not may_be_done:
         assert scene.shape() == reference.shape, name
 
 
@@ -166,12 +180,13 @@ def must_be_tidy(scene: Scene) -> None:
 
 
 async def must_survive_any_failure(case: Case) -> None:
-    """Each call fails at once, loses its answer, or is the first of an outage."""
+    """Each call fails at once, loses its answer, is the first of an outage, or the last that somebody waits for."""
     reference = await undisturbed(case)
     assert reference.calls
     for number in range(len(reference.calls)):
-        await must_survive(case, reference, Fuse(number))
-        await must_survive(case, reference, Fuse(number, afterwards=True))
+        for afterwards in (False, True):
+            await must_survive(case, reference, Fuse(number, afterwards))
+            await must_survive(case, reference, Fuse(number, afterwards, leaves=True))
         if case.goes_on:
             await must_survive(case, reference, Fuse(number, stays_blown=True))
             await must_survive(case, reference, Fuse(number, afterwards=True, stays_blown=True))

@@ -92,11 +92,11 @@ class Service:
     medium: MemoryBroadcaster = field(default_factory=MemoryBroadcaster)
     processes: list[ProcessInMemory] = field(default_factory=list)
 
-    def process(self) -> ProcessInMemory:
-        """One more."""
+    def process(self, reads: Any = None) -> ProcessInMemory:
+        """One more. It asks the store, unless it has `reads` of its own."""
         broadcaster = MemoryBroadcaster(self.medium.listeners)
         name = f"process-{len(self.processes)}"
-        realtime = Realtime(name, self.world.store, broadcaster, ClientWords(), self.world.clock)
+        realtime = Realtime(name, reads or self.world.store, broadcaster, ClientWords(), self.world.clock)
         process = ProcessInMemory(self.world, realtime)
         self.processes.append(process)
         return process

@@ -20,10 +20,12 @@ from application.users import (
     RenameUser,
     UpdateUser,
 )
+from domain.errors import Refusal
 from domain.items import ItemChange, ItemSort
 from domain.pages import PageRequest
 from domain.passwords import Password
-from domain.users import Email, UserChange
+from domain.sessions import RefreshTokenReused
+from domain.users import Email, InvalidCredentials, UserChange
 from tests.builders import ANOTHER_PASSWORD, LAPTOP, PASSWORD, World, a_job
 from tests.unit.failing_ports import Fuse, Wiring
 from tests.unit.failing_runs import must_survive_any_failure
@@ -33,6 +35,18 @@ from tests.unit.failing_scenes import CLIENT, Case, Do, Scene, at_once, handler,
 def _much_later(scene: Scene, do: Do) -> Awaitable[Any]:
     scene.world.clock.advance(timedelta(days=400))
     return do(a_job("sweep_expired"))
+
+
+async def refused(doing: Awaitable[Any], by: type[Refusal]) -> None:
+    """It goes well if that is the answer."""
+    with pytest.raises(by):
+        await doing
+
+
+async def has_spent_the_token(scene: Scene) -> None:
+    """Long ago: whoever comes with it now has stolen it, or was stolen from."""
+    await scene.world.refresh(scene.pair.refresh_token)
+    scene.world.clock.advance(timedelta(hours=1))
 
 
 new = Password(ANOTHER_PASSWORD)
@@ -64,6 +78,16 @@ CASES: Final[dict[str, Case]] = {
     "sign in": Case(lambda s: s.world.sign_in, lambda s, do: do(email=s.ada.user.email, password=old, device=LAPTOP)),
     "sign in with a hash that is made anew": Case(
         lambda s: s.world.sign_in, lambda s, do: do(email="old@example.org", password=old, device=LAPTOP)
+    ),
+    "sign in with a wrong password": Case(
+        lambda s: s.world.sign_in,
+        lambda s, do: refused(do(email=s.ada.user.email, password=new, device=LAPTOP), InvalidCredentials),
+        once=True,
+    ),
+    "refresh with a token that was spent": Case(
+        lambda s: s.world.refresh,
+        lambda s, do: refused(do(s.pair.refresh_token), RefreshTokenReused),
+        has_spent_the_token,
     ),
     "refresh": Case(lambda s: s.world.refresh, lambda s, do: do(s.pair.refresh_token)),
     "authenticate": Case(lambda s: s.world.authenticate, lambda s, do: do(s.pair.access_token)),

@@ -1,5 +1,6 @@
 """Every call of every port fails in what is done with tasks, and while they are done."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -81,8 +82,8 @@ async def the_next_job(scene: Scene, do: Do) -> None:
         except PermanentFailure as failure:
             await queue.bury(job, error=str(failure))
             raise
-        except PortFailed as failure:
-            await queue.put_back(job, delay=timedelta(), error=str(failure))
+        except (PortFailed, asyncio.CancelledError) as failure:
+            await queue.put_back(job, delay=timedelta(), error=str(failure) or None)
             raise
         await queue.finish(job)
 
