@@ -50,7 +50,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 
 @contextmanager
-def caused_by(cause: str) -> Iterator[None]:
+def caused_by(cause: str | None) -> Iterator[None]:
     reset = request_id.set(cause)
     yield
     request_id.reset(reset)

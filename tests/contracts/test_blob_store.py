@@ -236,3 +236,9 @@ async def test_a_path_leads_to_the_bytes_if_there_is_one(subject: Subject) -> No
     path = subject.blobs.path_of(CONTENT_SHA256)
 
     assert path is None or path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("sha256", NO_HASHES[1:])
+async def test_what_is_no_hash_has_no_path(subject: Subject, sha256: str) -> None:
+    with pytest.raises(BlobMissing):
+        subject.blobs.path_of(sha256)

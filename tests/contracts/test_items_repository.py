@@ -87,6 +87,16 @@ async def test_a_deleted_item_is_gone(store: Store) -> None:
         await store.reads.item(item.id)
 
 
+async def test_an_item_that_is_gone_is_not_brought_back_by_saving_it_and_may_be_deleted_again(store: Store) -> None:
+    item = await has_item(store, await store.has())
+    async with store.begin() as work:
+        await work.items.delete(item.id)
+        await work.items.save(item)
+        await work.items.delete(item.id)
+    with pytest.raises(ItemNotFound):
+        await store.reads.item(item.id)
+
+
 async def test_nobody_who_is_gone_gets_an_item(store: Store) -> None:
     ada = await store.has()
     async with store.begin() as work:

@@ -86,6 +86,13 @@ async def test_a_token_that_was_superseded_stays_dead_and_leaves_the_later_one_a
     assert await live_tokens(store, "first", "second") == ["second"]
 
 
+async def test_using_a_token_that_is_gone_is_no_error(store: Store) -> None:
+    token = store.a_mailed_token(await store.has())
+    async with store.begin() as work:
+        await work.mailed_tokens.mark_dead(token)
+    assert await store.reads.mailed_token("hash-1") is None
+
+
 async def test_superseding_leaves_none_of_that_user_and_purpose_alive(store: Store) -> None:
     user = await store.has()
     await stored(store, store.a_mailed_token(user, "verify"))

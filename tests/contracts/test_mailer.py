@@ -3,7 +3,7 @@
 import asyncio
 import io
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -16,6 +16,7 @@ from adapters.mail.file import FileMailer
 from adapters.mail.message import LINKS
 from application.ports.mail import Letter, Mailer, MailRejected, MailUndelivered
 from tests.contracts.mails import PASSWORD, TOKEN, WRITER, a_mail, caused_by, mailer_to, parsed, part
+from tests.fakes import RecordingMailer
 from tests.mail_server import MailServer, smtp_server
 
 
@@ -56,12 +57,22 @@ def from_frame(frame: str) -> Arrived:
     return Arrived(dict(line.split(": ", 1) for line in head.splitlines()[1:]), text)
 
 
-@pytest.fixture(params=["smtp", "file", "console"])
+def from_fake(fake: RecordingMailer) -> Iterator[Arrived]:
+    """What it was given, as the others word it."""
+    for mail, cause in zip(fake.sent, fake.request_ids, strict=True):
+        with caused_by(cause):
+            yield from_message(WRITER.write(mail))
+
+
+@pytest.fixture(params=["smtp", "file", "console", "fake"])
 def channel(request: pytest.FixtureRequest, server: MailServer, tmp_path: Path) -> Channel:
     if request.param == "smtp":
         return Channel(mailer_to(server), lambda: [from_message(received.message) for received in server.messages])
     if request.param == "file":
         return Channel(FileMailer(WRITER, tmp_path), lambda: [from_file(file) for file in files_in(tmp_path)])
+    if request.param == "fake":
+        fake = RecordingMailer()
+        return Channel(fake, lambda: list(from_fake(fake)))
     stream = io.StringIO()
     return Channel(ConsoleMailer(WRITER, stream), lambda: [from_frame(one) for one in stream.getvalue().split("┌")[1:]])
 

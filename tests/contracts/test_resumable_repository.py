@@ -120,6 +120,17 @@ async def test_what_is_deleted_gives_its_parts_back(store: Store) -> None:
     assert len(await store.reads.parts_of(stays.id)) == 2
 
 
+async def test_an_upload_that_is_gone_is_not_brought_back_by_saving_it(store: Store) -> None:
+    upload = await has_upload(store, await store.has())
+    async with store.begin() as work:
+        await work.resumable_uploads.delete(upload.id)
+        await work.resumable_uploads.save(upload)
+        await work.resumable_uploads.remove_parts(upload.id)
+    with pytest.raises(UploadNotFound):
+        await store.reads.resumable_upload(upload.id)
+    assert list(await store.reads.parts_of(upload.id)) == []
+
+
 async def test_the_uploads_of_a_user_are_deleted_in_batches(store: Store) -> None:
     ada, bob = await store.has(), await store.has("bob@example.org")
     for number, owner in enumerate((ada, ada, ada, bob)):

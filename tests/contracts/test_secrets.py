@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from adapters.clock import SystemClock
 from adapters.security.secrets import SystemSecrets
 from application.ports.security import Secrets
 from tests.fakes.parts import SequentialSecrets
@@ -69,10 +68,3 @@ class TestSystemSecrets:
             SystemSecrets(b"k" * 31)
         with pytest.raises(ValueError, match="32 bytes"):
             SystemSecrets(KEY, [b"k" * 31])
-
-
-def test_the_system_clock_goes_forward_in_utc() -> None:
-    clock = SystemClock()
-    first, second = clock.now(), clock.now()
-    assert first <= second
-    assert first.tzname() == "UTC"

@@ -68,6 +68,18 @@ async def test_a_spent_token_stays_spent(store: Store) -> None:
     assert token.spent_at == store.clock.now()
 
 
+async def test_spending_a_token_that_is_gone_is_no_error(store: Store) -> None:
+    user = await store.has()
+    session = await store.has_session(user)
+    token = store.a_refresh_token(session)
+    token.spend(store.clock.now())
+    async with store.begin() as work:
+        await work.sessions.add_refresh_token(token)
+        await work.sessions.revoke(session.id, user.id)
+        await work.sessions.mark_spent(token)
+        assert await work.sessions.find_by_refresh_token(token.token_hash) is None
+
+
 async def test_a_found_token_is_spent_by_one_at_a_time(store: Store) -> None:
     session = await store.has_session(await store.has())
     async with store.begin() as work:

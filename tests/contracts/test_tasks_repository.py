@@ -176,16 +176,16 @@ class TestHolding:
                 await work.hold(job)
         assert (await store.reads.task("task-1")).attempts == 0
 
-    async def test_nobody_takes_a_job_that_is_held_though_its_lease_ran_out(self, sql_store: Store) -> None:
-        job = await self.job(sql_store)
-        await sql_store.let_pass(2 * LEASE)
-        async with sql_store.begin() as work:
+    async def test_nobody_takes_a_job_that_is_held_though_its_lease_ran_out(self, store: Store) -> None:
+        job = await self.job(store)
+        await store.let_pass(2 * LEASE)
+        async with store.begin() as work:
             await work.hold(job)
-            claiming = asyncio.create_task(claim(sql_store, "another"))
+            claiming = asyncio.create_task(claim(store, "another"))
             await asyncio.wait([claiming], timeout=0.3)
             assert not claiming.done() or claiming.result() == []
         await claiming
-        taken = claiming.result() or await claim(sql_store, "another")
+        taken = claiming.result() or await claim(store, "another")
         assert [job.attempt for job in taken] == [2]
 
     async def test_its_lease_can_be_extended_meanwhile(self, migrated_postgres_url: str, sql_store: Store) -> None:
@@ -230,12 +230,23 @@ async def test_of_several_that_begin_an_import_at_once_each_sees_what_the_others
     assert (await store.reads.import_of(file.id)).created == 8
 
 
-async def test_the_state_of_an_import_goes_with_its_file(sql_store: Store) -> None:
-    file = await has_file(sql_store, await sql_store.has())
-    async with sql_store.begin() as work:
+async def test_the_state_of_an_import_goes_with_its_file_and_is_not_brought_back(store: Store) -> None:
+    file = await has_file(store, await store.has())
+    async with store.begin() as work:
         state = await work.imports.get(file.id)
         state.finished = True
         await work.imports.save(state)
-    async with sql_store.begin() as work:
+    async with store.begin() as work:
         await work.files.delete(file.id)
-    assert not (await sql_store.reads.import_of(file.id)).finished
+        await work.imports.save(state)
+    assert not (await store.reads.import_of(file.id)).finished
+
+
+async def test_saving_a_task_that_is_gone_does_not_bring_it_back(store: Store) -> None:
+    ada = await store.has()
+    task = await has_task(store, ada)
+    async with store.begin() as work:
+        assert await work.tasks.delete_owned_by(ada.id, limit=1) == 1
+        await work.tasks.save(task)
+    with pytest.raises(TaskNotFound):
+        await store.reads.task(task.id)

@@ -218,10 +218,9 @@ async def test_recording_activity_does_not_count_as_an_update(store: Store) -> N
     assert (await store.reads.user(stored.id)).updated_at == stored.updated_at
 
 
-async def test_adding_leaves_the_id_on_the_entity_that_was_handed_in(store: Store) -> None:
-    user = a_user()
+async def test_what_is_added_is_given_back_with_its_id(store: Store) -> None:
     async with store.begin() as work:
-        added = await work.users.add(user)
+        added = await work.users.add(a_user())
 
     assert added == await store.reads.user(added.id)
 

@@ -34,12 +34,13 @@ class InMemoryFiles:
         return replace(self.tables().files[file_id])
 
     async def delete(self, file_id: int) -> None:
-        del self.tables().files[file_id]
+        self.tables().files.pop(file_id, None)
+        self.tables().imports.pop(file_id, None)
 
     async def delete_owned_by(self, user_id: int, *, limit: int) -> Sequence[File]:
         removed = owned(self.tables(), user_id)[:limit]
         for file in removed:
-            del self.tables().files[file.id]
+            await self.delete(file.id)
         return removed
 
 

@@ -33,10 +33,11 @@ class InMemoryItems:
         return replace(self.tables().items[item_id])
 
     async def save(self, item: Item) -> None:
-        self.tables().items[item.id] = replace(item)
+        if item.id in self.tables().items:
+            self.tables().items[item.id] = replace(item)
 
     async def delete(self, item_id: int) -> None:
-        del self.tables().items[item_id]
+        self.tables().items.pop(item_id, None)
 
     async def delete_owned_by(self, user_id: int, *, limit: int) -> int:
         items = self.tables().items

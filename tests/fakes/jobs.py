@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -44,6 +44,8 @@ class InMemoryJobs:
     available: bool = True
     _rows: dict[str, _Row] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
+    _kept: set[str] = field(default_factory=set)
+    """Jobs that a transaction holds."""
     _ahead: float = 0
     _added: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,8 +74,13 @@ class InMemoryJobs:
         self._changed.set()
 
     def hold(self, job: Job) -> None:
-        """What a transaction that holds the job asks. Raises `LeaseLost`."""
+        """Keep the job from others until `let_go`, as a transaction does that holds it. Raises `LeaseLost`."""
         self._held(job)
+        self._kept.add(job.id)
+
+    def let_go(self, job_ids: Iterable[str]) -> None:
+        """What a transaction does at its end."""
+        self._kept.difference_update(job_ids)
 
     def will_be_done(self, key: str) -> bool:
         """Whether there is a job with that dedupe key which is not dead."""
@@ -89,8 +96,9 @@ class InMemoryJobs:
     async def claim(self, owner: str, *, limit: int, lease: timedelta, lasting: int | None = None) -> Sequence[Job]:
         self._must_be_available()
         self._added.clear()
-        due = [row for row in self._due() if row.kind != RUN_TASK][:limit]
-        may_last = sorted((row for row in self._due() if row.kind == RUN_TASK), key=lambda row: row.owner is None)
+        free = [row for row in self._due() if row.id not in self._kept]
+        due = [row for row in free if row.kind != RUN_TASK][:limit]
+        may_last = sorted((row for row in free if row.kind == RUN_TASK), key=lambda row: row.owner is None)
         due += may_last[: limit if lasting is None else lasting]
         for row in due:
             row.state, row.owner, row.attempt = "running", owner, row.attempt + 1

@@ -1,9 +1,11 @@
 """Time, secrets, tokens, throttles and mail."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
+from typing import Final
 
 from application.correlation import request_id
 from application.ports.clock import Clock
@@ -14,6 +16,8 @@ from domain.sessions import InvalidAccessToken
 from domain.throttle import Limit
 from domain.users import UserId
 from tests.fakes.transactions import must_be_outside_a_transaction
+
+_ADDRESS: Final = re.compile(r"[^.@<>]+(\.[^.@<>]+)*@(?!-)[^.@]+(\.(?!-)[^.@]+)*")
 
 
 @dataclass
@@ -122,5 +126,7 @@ class RecordingMailer:
         self.attempts += 1
         if self.refusal is not None:
             raise self.refusal
+        if not _ADDRESS.fullmatch(mail.to):
+            raise MailRejected("the recipient's address is not a valid one")
         self.sent.append(mail)
         self.request_ids.append(request_id.get())

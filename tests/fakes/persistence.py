@@ -56,6 +56,7 @@ class InMemoryWork:
     def __init__(self, tables: Tables, clock: Clock, now: Callable[[], datetime], queue: InMemoryJobs) -> None:
         self._tables: Tables | None = tables
         self._queue = queue
+        self._held: list[str] = []
         self.announced: list[Event] = []
         self.jobs: list[tuple[NewJob, str | None]] = []
         self.users: Users = InMemoryUsers(self.tables, clock)
@@ -92,9 +93,11 @@ class InMemoryWork:
 
     async def hold(self, job: Job) -> None:
         self._queue.hold(job)
+        self._held.append(job.id)
 
     def end(self) -> None:
         self._tables = None
+        self._queue.let_go(self._held)
 
 
 @dataclass

@@ -151,7 +151,9 @@ class InMemorySessions:
         self.tables().refresh_tokens[token.token_hash] = replace(token)
 
     async def mark_spent(self, token: RefreshToken) -> None:
-        self.tables().refresh_tokens[token.token_hash].spent_at = token.spent_at
+        stored = self.tables().refresh_tokens.get(token.token_hash)
+        if stored is not None:
+            stored.spent_at = token.spent_at
 
     async def revoke(self, session_id: str, user_id: UserId) -> bool:
         return self.tables().remove_sessions(lambda s: s.id == session_id and s.user_id == user_id) > 0
@@ -189,7 +191,9 @@ class InMemoryMailedTokens:
         return None if token is None else replace(token)
 
     async def mark_dead(self, token: MailedToken) -> None:
-        self.tables().mailed_tokens[token.token_hash].dead = True
+        stored = self.tables().mailed_tokens.get(token.token_hash)
+        if stored is not None:
+            stored.dead = True
 
     async def supersede(self, user_id: UserId, purpose: Purpose) -> None:
         for token in self.tables().mailed_tokens.values():

@@ -23,14 +23,16 @@ class InMemoryResumableUploads:
         return found_upload(self.tables(), upload_id), len(self.tables().upload_parts[upload_id])
 
     async def save(self, upload: ResumableUpload) -> None:
-        self.tables().uploads[upload.id] = replace(upload)
+        if upload.id in self.tables().uploads:
+            self.tables().uploads[upload.id] = replace(upload)
 
     async def add_parts(self, upload_id: str, parts: Sequence[UploadPart]) -> None:
         had = self.tables().upload_parts[upload_id]
         self.tables().upload_parts[upload_id] = (*had, *parts)
 
     async def remove_parts(self, upload_id: str) -> None:
-        self.tables().upload_parts[upload_id] = ()
+        if upload_id in self.tables().uploads:
+            self.tables().upload_parts[upload_id] = ()
 
     async def delete(self, upload_id: str) -> Sequence[UploadPart]:
         self.tables().uploads.pop(upload_id, None)

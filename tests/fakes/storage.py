@@ -1,17 +1,21 @@
 """Blobs in memory."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256 as new_sha256
 from itertools import count
+from typing import Final
 
 from application.ports.clock import Clock
 from application.ports.storage import BlobMissing, Staged, StorageFull
 from domain.errors import Unavailable
 from tests.fakes.transactions import must_be_outside_a_transaction
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass
@@ -79,7 +83,8 @@ class InMemoryBlobStore:
             raise StorageFull
 
     def path_of(self, sha256: str) -> None:
-        return None
+        if not _HASH.fullmatch(sha256):
+            raise BlobMissing
 
     def _staged(self, staged: Staged) -> bytes:
         if staged.key not in self.staged:

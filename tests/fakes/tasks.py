@@ -30,7 +30,8 @@ class InMemoryTasks:
         return replace(self.tables().tasks[task_id])
 
     async def save(self, task: Task) -> None:
-        self.tables().tasks[task.id] = replace(task)
+        if task.id in self.tables().tasks:
+            self.tables().tasks[task.id] = replace(task)
 
     async def unfinished_of(self, owner_id: int) -> int:
         return sum(task.owner_id == owner_id and not task.has_ended for task in self.tables().tasks.values())
@@ -61,7 +62,8 @@ class InMemoryImports:
         return replace(state, errors=[*state.errors])
 
     async def save(self, state: Import) -> None:
-        self.tables().imports[state.file_id] = replace(state, errors=[*state.errors])
+        if state.file_id in self.tables().imports:
+            self.tables().imports[state.file_id] = replace(state, errors=[*state.errors])
 
 
 def page_of_tasks(tables: Tables, owner_id: int, request: PageRequest) -> Page[Task]:
