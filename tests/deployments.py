@@ -31,7 +31,7 @@ DEPLOYMENTS: Final = (
 
 
 def on(**backends: str) -> pytest.MarkDecorator:
-    """Lets a test run only where these are used. Whoever reads the test must see why."""
+    """Lets a test run only where these are used, everywhere if none is named. Whoever reads the test must see why."""
     return pytest.mark.parametrize(
         "deployment",
         [each for each in DEPLOYMENTS if all(getattr(each, part) == name for part, name in backends.items())],

@@ -1,5 +1,6 @@
 """The deployments that the suite runs on: that all pairs are among them, and that each is what it says."""
 
+import re
 from itertools import combinations, product
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -32,6 +33,14 @@ def test_every_two_backends_that_can_be_combined_are() -> None:
 def test_no_backend_is_forgotten() -> None:
     assert set(PARTS["mail"]) == set(get_args(Settings.model_fields["mail_backend"].annotation))
     assert len(PARTS["storage"]) == len(get_args(Settings.model_fields["storage_backend"].annotation))
+
+
+def test_whatever_is_asked_of_one_deployment_alone_says_why() -> None:
+    for module in Path(__file__).parent.glob("test_*.py"):
+        text = module.read_text("utf-8")
+        starts_its_own = "deployment_" not in text and re.search(r"\b(serving|run_app)\(", text)
+        if starts_its_own or "\ndef deployment(" in text:
+            assert "One deployment will do" in text, module.name
 
 
 async def test_each_deployment_uses_what_it_names_and_nothing_else(

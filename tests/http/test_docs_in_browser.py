@@ -1,4 +1,7 @@
-"""The pages of the documentation, used in Chromium on a machine that has no internet."""
+"""The pages of the documentation, used in Chromium on a machine that has no internet.
+
+One deployment will do: what they show depends on none.
+"""
 
 import shutil
 from collections.abc import AsyncIterator

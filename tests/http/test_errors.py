@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import structlog.testing
 
-from tests.deployments import LAPTOP, Deployment
+from tests.deployments import LAPTOP, Deployment, on
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp
 
@@ -25,7 +25,7 @@ Call = Callable[[httpx2.AsyncClient, dict[str, str]], Awaitable[httpx2.Response]
 
 @pytest.fixture
 def deployment() -> Deployment:
-    """One deployment will do: nothing here depends on which."""
+    """One deployment will do, but for what comes out of a database."""
     return LAPTOP
 
 
@@ -141,6 +141,7 @@ async def test_an_error_tells_other_origins_nothing(troubled: RunningApp, origin
         assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
+@on()
 async def test_times_are_in_utc_and_end_in_z(app: RunningApp) -> None:
     user = await app.register(**{"address": ADA["email"]})
 
@@ -149,6 +150,7 @@ async def test_times_are_in_utc_and_end_in_z(app: RunningApp) -> None:
         assert datetime.fromisoformat(user[name]).utcoffset() == timedelta()
 
 
+@on()
 async def test_text_comes_back_as_it_was_sent_in_utf_8(app: RunningApp) -> None:
     name = "Zoë 渚 \U0001f9ff \u202eevil"
     user = await app.register(full_name=name)

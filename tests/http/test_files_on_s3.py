@@ -57,6 +57,21 @@ async def test_a_file_comes_back_whole_and_in_ranges_and_goes_with_its_bytes(
         assert len(server.names_in(bucket)) == left
 
 
+async def test_files_are_served_from_a_bucket_once_their_bytes_were_copied_as_the_readme_says(
+    start_app: StartApp, moto: S3Server
+) -> None:
+    before = await start_app()
+    _, ada = await before.user()
+    file = await upload(before, ada, CONTENT)
+    bucket = moto.new_bucket()
+    for path in (before.data / "files").glob("??/??/*"):
+        moto.client.upload_file(str(path), bucket, f"blobs/{path.name}")
+    after = await start_app(**in_bucket(moto, bucket), with_worker=False)
+
+    assert (await after.http.get(f"/files/{file['id']}/content", headers=ada)).content == CONTENT
+    assert (await after.http.get("/files/download/" + file["filename"], headers=ada)).content == CONTENT
+
+
 async def test_what_is_refused_leaves_nothing_in_the_bucket(start_app: StartApp, moto: S3Server) -> None:
     bucket = moto.new_bucket()
     app = await start_app(**in_bucket(moto, bucket), max_upload_bytes=len(CONTENT) - 1, storage_quota_bytes=200)

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from entrypoints.http.head import HeadAsGet
-from tests.deployments import LAPTOP, Deployment
+from tests.deployments import LAPTOP, Deployment, on
 from tests.faults.processes import serving
 from tests.http.uploading import upload
 from tests.running_app import RunningApp
@@ -22,7 +22,7 @@ CHANGING = {"x-request-id", "x-process-time", "x-response-time"}
 
 @pytest.fixture
 def deployment() -> Deployment:
-    """One deployment will do: nothing here depends on which."""
+    """One deployment will do, but for what is asked of all of them."""
     return LAPTOP
 
 
@@ -30,6 +30,7 @@ def headers_of(response: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name not in CHANGING}
 
 
+@on()
 async def test_every_call_that_answers_get_answers_head_with_the_same_head_and_no_body(app: RunningApp) -> None:
     user, root = await app.superuser()
     item = (await app.http.post("/items/", json={"title": "Buy milk"}, headers=root)).json()

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from entrypoints.http.users import Registration
-from tests.deployments import LAPTOP, Deployment
+from tests.deployments import LAPTOP, Deployment, on
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp
@@ -25,7 +25,7 @@ SECRET: Final = "tell-nobody"
 
 @pytest.fixture
 def deployment() -> Deployment:
-    """One deployment will do: nothing of this reaches it."""
+    """One deployment will do, but for what gets as far as its database."""
     return LAPTOP
 
 
@@ -113,6 +113,7 @@ async def test_a_form_has_the_same_bounds_and_rules_as_json(app: RunningApp) -> 
         assert SECRET not in response.text
 
 
+@on()
 async def test_the_largest_body_is_still_read_and_one_byte_more_is_not(app: RunningApp) -> None:
     async def chunks(size: int) -> AsyncIterator[bytes]:
         body = registration().ljust(size)
@@ -208,6 +209,7 @@ async def test_another_type_is_never_taken_for_text(app: RunningApp, field: str,
     assert [error["field"] for error in response.json()["errors"]] == [f"body.{field}"]
 
 
+@on()
 async def test_a_query_is_as_strict_as_a_body(app: RunningApp) -> None:
     _, root = await app.superuser()
     for query, field in (
@@ -233,6 +235,7 @@ async def test_a_query_is_as_strict_as_a_body(app: RunningApp) -> None:
         assert (await app.http.get(f"/users/?{query}", headers=root)).json()["total"] == 0
 
 
+@on()
 async def test_an_id_is_a_plain_number_or_nothing(app: RunningApp) -> None:
     _, root = await app.superuser()
     for text in (

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.deployments import LAPTOP, Deployment
+from tests.deployments import LAPTOP, Deployment, on
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.running_app import PASSWORD, RunningApp, bearer
@@ -24,7 +24,7 @@ SECRET = "a" * 40
 
 @pytest.fixture
 def deployment() -> Deployment:
-    """One deployment will do: nothing of this reaches it."""
+    """One deployment will do, but for what gets as far as its database or its throttles."""
     return LAPTOP
 
 
@@ -146,6 +146,7 @@ async def test_text_with_lone_surrogates(app: RunningApp, escaped: str) -> None:
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "body.full_name")
 
 
+@on()
 @pytest.mark.parametrize(
     "credentials", [{"email": "x" * 500_000, "password": "y"}, {"email": "a", "password": "z" * 900_000}]
 )
@@ -205,6 +206,7 @@ FORGERIES: dict[str, Forge] = {
 }
 
 
+@on()
 @pytest.mark.parametrize("kind", FORGERIES)
 async def test_a_token_that_does_not_hold(app: RunningApp, kind: str) -> None:
     _, ada = await app.user("ada@example.org")
@@ -218,6 +220,7 @@ async def test_a_token_that_does_not_hold(app: RunningApp, kind: str) -> None:
     assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
+@on()
 async def test_a_rotated_key_signs_nobody_out(start_app: StartApp) -> None:
     before = await start_app()
     _, ada = await before.user("ada@example.org")

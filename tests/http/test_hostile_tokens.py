@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.deployments import LAPTOP, Deployment
+from tests.deployments import LAPTOP, Deployment, on
 from tests.http.answers import outcome
 from tests.http.conftest import StartApp
 from tests.running_app import RunningApp, bearer
@@ -29,7 +29,7 @@ KEYS: Final[dict[str, Callable[[], Key]]] = {
 
 @pytest.fixture
 def deployment() -> Deployment:
-    """One deployment will do: nothing of this reaches it."""
+    """One deployment will do, but for whose token it is: most are refused before anything is asked."""
     return LAPTOP
 
 
@@ -126,6 +126,7 @@ async def test_keys_that_the_token_brings_along_are_not_looked_at(app: RunningAp
         assert outcome(response) == (401, "invalid_token"), trick
 
 
+@on()
 async def test_no_other_token_of_ours_serves_as_an_access_token(app: RunningApp) -> None:
     await app.register(ADA)
     pair = await app.sign_in(ADA)
@@ -153,6 +154,7 @@ async def test_the_scheme_may_be_written_in_any_case_and_nothing_else_is_one(app
         assert outcome(await app.http.get("/users/me", **elsewhere)) == (401, "not_authenticated")
 
 
+@on()
 async def test_a_token_ends_with_its_user_and_comes_back_with_no_other(app: RunningApp) -> None:
     _, root = await app.superuser()
     user, ada = await app.user(ADA)

@@ -1,4 +1,8 @@
-"""What the logs of a real server say, and what they never say."""
+"""What the logs of a real server say, and what they never say.
+
+One deployment will do: what is logged of a request comes before and after all parts. Of the databases, each refuses a
+row once.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Health, metrics and public keys, as those who run Portico see them."""
+"""Health, metrics and public keys, as those who run Portico see them.
+
+One deployment will do for a database that was never migrated: on either, nothing else is asked.
+"""
 
 from datetime import timedelta
 from pathlib import Path

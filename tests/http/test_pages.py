@@ -286,6 +286,7 @@ async def test_a_method_that_a_page_does_not_have(app: RunningApp, page: str, me
 
 
 async def test_a_database_that_is_away_gets_a_page(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    """One deployment will do: only a server of this test's own can be stopped."""
     await asyncio.to_thread(own_postgres.create_database, "portico")
     url = own_postgres.url("portico")
     await asyncio.to_thread(migrate, url)

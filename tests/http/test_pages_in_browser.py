@@ -1,4 +1,7 @@
-"""The pages behind mailed links, walked through in Chromium with scripts switched off."""
+"""The pages behind mailed links, walked through in Chromium with scripts switched off.
+
+One deployment will do: how the pages look to a browser depends on none, and `test_pages.py` asks all of them.
+"""
 
 import shutil
 from collections.abc import AsyncIterator

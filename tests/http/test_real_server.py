@@ -1,4 +1,7 @@
-"""What only a real server shows: bytes that no client library would send."""
+"""What only a real server shows: bytes that no client library would send.
+
+One deployment will do: nearly all of it is refused before any part is asked.
+"""
 
 import asyncio
 import json

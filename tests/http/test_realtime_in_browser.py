@@ -1,4 +1,7 @@
-"""The client that the README shows, word for word, in Chromium, on a page of another origin."""
+"""The client that the README shows, word for word, in Chromium, on a page of another origin.
+
+One deployment will do: the client sees none, and `test_channels.py` asks all of them.
+"""
 
 import asyncio
 import re

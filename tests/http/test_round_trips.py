@@ -1,4 +1,7 @@
-"""How often a request asks its database, which the README says: no ping, no reset, no transaction for nothing."""
+"""How often a request asks its database, which the README says: no ping, no reset, no transaction for nothing.
+
+One deployment will do for each database: no other part is counted.
+"""
 
 import asyncio
 import re

@@ -1,8 +1,10 @@
-"""The whole OpenAPI document, attacked by schemathesis against a real server."""
+"""The whole OpenAPI document, attacked by schemathesis against a real server: on what is embedded, and on what is
+distributed."""
 
 import sys
 from pathlib import Path
 
+from tests.deployments import on
 from tests.faults.processes import command, serving
 from tests.partner_server import partner_server
 from tests.programs import run
@@ -12,15 +14,24 @@ ROOT = Path(__file__).parents[2]
 SUPERUSER = "root@example.org"
 
 
-async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(tmp_path: Path) -> None:
+@on(mail="file")
+async def test_nothing_that_the_document_allows_or_forbids_finds_a_fault(
+    tmp_path: Path, deployment_environment: dict[str, str]
+) -> None:
     data = tmp_path / "data"
     async with (
         partner_server() as partner,
-        serving(data, MAIL_BACKEND="file", EXTERNAL_API_URL=partner.url) as portico,
+        serving(data, **deployment_environment, EXTERNAL_API_URL=partner.url) as portico,
         portico.client() as client,
     ):
         created = await command(
-            data, "create-superuser", "--email", SUPERUSER, "--password-stdin", stdin=f"{PASSWORD}\n"
+            data,
+            "create-superuser",
+            "--email",
+            SUPERUSER,
+            "--password-stdin",
+            stdin=f"{PASSWORD}\n",
+            **deployment_environment,
         )
         assert created[0] == 0
         pair = (await client.post("/auth/login", json={"email": SUPERUSER, "password": PASSWORD})).json()

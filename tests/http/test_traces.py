@@ -1,4 +1,7 @@
-"""Traces: one from the request to the mail, with no value in it, and nothing of all that unless it is asked for."""
+"""Traces: one from the request to the mail, with no value in it, and nothing of all that unless it is asked for.
+
+One deployment will do: spans are put around the ports, whatever is behind them.
+"""
 
 import asyncio
 import json

@@ -10,23 +10,29 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+from tests.deployments import LAPTOP, Deployment, on
 from tests.faults.processes import Process, comes_to, command, figure, serving, sign_in
 from tests.http.test_real_server import answer_to
 from tests.live import PROTECTED, Account, connected, greeted
-from tests.running_app import PASSWORD, bearer, copy_database
+from tests.running_app import PASSWORD, bearer
 
 LOBBY = "/ws/1"
 OPEN = "portico_websocket_connections"
 
 
 @pytest.fixture
-async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Process]:
-    copy_database(sqlite_template, tmp_path / "data")
+def deployment() -> Deployment:
+    """One deployment will do for handshakes; whose session holds is asked of all of them."""
+    return LAPTOP
+
+
+@pytest.fixture
+async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
     settings = {
         "BACKEND_CORS_ORIGINS": '["https://app.example.com:443"]',
         "PUBLIC_URL": "https://Api.example.com:443/base",
     }
-    async with serving(tmp_path / "data", MAIL_BACKEND="file", LOG_LEVEL="DEBUG", **settings) as process:
+    async with serving(tmp_path / "data", **deployment_environment, LOG_LEVEL="DEBUG", **settings) as process:
         yield process
 
 
@@ -115,6 +121,7 @@ async def test_a_broken_handshake_gets_the_same_error_body_as_all_else(portico: 
         assert "secret" not in str(body)
 
 
+@on()
 async def test_one_who_is_signed_out_is_closed(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
     other = Account(ada.user, (await sign_in(http, ada.user["email"])).json())
     async with (
@@ -127,18 +134,23 @@ async def test_one_who_is_signed_out_is_closed(portico: Process, http: httpx2.As
         assert await stays.is_quiet()
 
 
+@on()
 async def test_one_whose_account_is_gone_is_closed(portico: Process, http: httpx2.AsyncClient, ada: Account) -> None:
     async with greeted(portico, ada) as client:
         await http.request("DELETE", "/users/me", json={"password": PASSWORD}, headers=ada.headers)
         assert await client.ends() == 1008
 
 
+@on()
 async def test_one_who_is_deactivated_is_closed(
-    portico: Process, http: httpx2.AsyncClient, ada: Account, tmp_path: Path
+    portico: Process,
+    http: httpx2.AsyncClient,
+    ada: Account,
+    deployment_environment: dict[str, str],
+    tmp_path: Path,
 ) -> None:
-    await command(
-        tmp_path / "data", "create-superuser", "--email", "root@example.org", "--password-stdin", stdin=PASSWORD
-    )
+    creating = ("create-superuser", "--email", "root@example.org", "--password-stdin")
+    await command(tmp_path / "data", *creating, stdin=PASSWORD, **deployment_environment)
     root = bearer((await sign_in(http, "root@example.org")).json())
     async with greeted(portico, ada) as client:
         await http.patch(f"/users/{ada.user['id']}", json={"is_active": False}, headers=root)

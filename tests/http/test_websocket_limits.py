@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.deployments import LAPTOP, Deployment, on
 from tests.faults.processes import Process, comes_to, serving
 from tests.live import PROTECTED, SECONDS, Account, Client, connected, greeted
-from tests.running_app import copy_database, eventually
+from tests.running_app import eventually
 
 LOBBY = "/ws/1"
 KITCHEN = "room:kitchen"
 
 
 @pytest.fixture
-async def portico(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Process]:
-    copy_database(sqlite_template, tmp_path / "data")
-    async with serving(tmp_path / "data", MAIL_BACKEND="file") as process:
+def deployment() -> Deployment:
+    """One deployment will do, but for what is also told to other processes: all else ends with the connection."""
+    return LAPTOP
+
+
+@pytest.fixture
+async def portico(tmp_path: Path, deployment_environment: dict[str, str]) -> AsyncIterator[Process]:
+    async with serving(tmp_path / "data", **deployment_environment) as process:
         yield process
     assert "Traceback" not in process.errors
 
@@ -90,6 +96,7 @@ async def test_more_than_50_messages_in_a_second_end_the_connection(portico: Pro
             assert await code_after(client, 51) == 1008
 
 
+@on()
 async def test_one_who_does_not_read_is_closed_and_slows_nobody_down(portico: Process, ada: Account) -> None:
     senders = 8
     async with AsyncExitStack() as stack, greeted(portico, ada, max_queue=None) as deaf:
