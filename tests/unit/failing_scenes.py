@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any, Final
 
@@ -51,8 +51,9 @@ class Scene:
     def store(self) -> Any:
         return self.world.store
 
-    @property
+    @cached_property
     def once(self) -> DoOnce:
+        """One for all attempts, as a process has it: it remembers what is under way."""
         return DoOnce(self.store.begin, self.store)
 
     def state(self) -> dict[str, Any]:
