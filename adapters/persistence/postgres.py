@@ -144,7 +144,7 @@ class PostgresDatabase:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
         if self._pool is not None:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, *OUTAGES):  # a server that is gone need not be told
                 await asyncio.wait_for(self._pool.close(), WAIT)
             self._pool.terminate()
 

@@ -197,6 +197,23 @@ class TestOutages:
             await store_on(database, clock).reads.ping()
         await database.close()
 
+    async def test_a_connection_that_breaks_while_it_is_closed_keeps_nobody_from_closing_all(
+        self, migrated_postgres_url: str, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where the server goes away at that very moment."""
+        database = PostgresDatabase(migrated_postgres_url)
+        await database.open()
+        await store_on(database, clock).reads.ping()
+
+        async def breaks(_: asyncpg.Pool) -> None:
+            raise BrokenPipeError
+
+        monkeypatch.setattr(asyncpg.Pool, "close", breaks)
+        await database.close()
+
+        with pytest.raises(Unavailable):
+            await store_on(database, clock).reads.ping()
+
     async def test_a_replica_that_only_reads_is_unavailable_for_writers(
         self, store: Store, migrated_postgres_url: str, clock: SettableClock
     ) -> None:
