@@ -2,14 +2,24 @@
 
 import asyncio
 import selectors
+from typing import Final
+
+ENDLESS: Final = 100_000
+"""So many rounds of the loop without a moment's passing are no work, but a loop that has no end."""
 
 
 class _Impatient(selectors.SelectSelector):
     """Waits for nothing: it notes how long it was told to wait instead."""
 
     elapsed = 0.0
+    rounds = 0
+    """Those that were asked to wait for no time at all, one after another."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.rounds = self.rounds + 1 if timeout == 0 else 0
+        if self.rounds > ENDLESS:
+            self.rounds = 0  # what ends the tasks needs rounds of its own
+            raise RuntimeError("something goes round and round, and never waits")
         ready = super().select(0)
         if not ready:
             if timeout is None:
@@ -21,7 +31,7 @@ class _Impatient(selectors.SelectSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """What sleeps for a day wakes at once, in the right order, with the right `loop.time()`.
 
-    A wait that nothing could ever end is an error. For code without sockets and threads.
+    A wait that nothing could ever end is an error, and so is work that never waits. For code without sockets and threads.
     """
 
     def __init__(self) -> None:
