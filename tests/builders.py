@@ -340,7 +340,8 @@ class World:
             await self.store.jobs.settled()
         finally:
             stop.set()
-            await running
+            async with asyncio.timeout(60):
+                await running
 
     def _observe(self, kind: str, outcome: str) -> None:
         self.outcomes.append((kind, outcome))

@@ -1,9 +1,12 @@
 import asyncio
+import gc
+import weakref
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from application.jobs import GRACE, HEARTBEAT, LEASE, OUTAGE_PAUSE, POLL, SCHEDULED_ANEW
+from application.jobs import GRACE, HEARTBEAT, LEASE, OUTAGE_PAUSE, POLL, RETRY_DELAYS, SCHEDULED_ANEW
 from application.ports.jobs import NewJob, PermanentFailure
 from domain.errors import Unavailable
 from tests.unit.workbench import Bench, Doing, works
@@ -14,6 +17,12 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+def _task_of(kind: str) -> asyncio.Task[Any]:
+    """The only task that does a job of that kind."""
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith(f"{kind} "))
+    return task
 
 
 class TestLosingTheLease:
@@ -41,6 +50,18 @@ class TestLosingTheLease:
             record = await bench.only_job()
             assert (record.state, record.attempt, record.error) == ("running", 2, None)
             await bench.queue.finish(taken)
+
+    async def test_nothing_is_kept_of_a_job_that_was_lost(self, bench: Bench) -> None:
+        doing = works(bench, Doing(lasts=HOUR))
+        await bench.queue.add(NewJob("work"))
+        async with bench.working():
+            await bench.until(lambda: len(doing.jobs) == 1)
+            work = weakref.ref(_task_of("work"))
+            await bench.queue.cancel(doing.jobs[0].id)
+            await bench.until_concluded()
+            await asyncio.sleep(1)
+            gc.collect()
+            assert work() is None
 
     @pytest.mark.parametrize("failure", [None, RuntimeError(), PermanentFailure()])
     async def test_whoever_finishes_after_its_lease_says_nothing_of_the_job(
@@ -93,13 +114,27 @@ class TestStopping:
             stopped_at = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() == stopped_at
 
+    async def test_leaves_a_job_that_another_worker_has_meanwhile(self, bench: Bench) -> None:
+        doing = works(bench, Doing(lasts=HOUR))
+        await bench.queue.add(NewJob("work"))
+        async with bench.working():
+            await asyncio.sleep(HEARTBEAT.total_seconds() / 2)
+            bench.stop.set()
+            await asyncio.sleep((GRACE - HEARTBEAT / 4).total_seconds())  # no heartbeat is left that would tell
+            bench.queue.advance(LEASE)
+            await bench.queue.claim("another worker", limit=1, lease=10 * LEASE)
+            work = _task_of("work")
+        assert (doing.cancelled, work.cancelled()) == (1, True), "it was cancelled, and raised nothing"
+        assert (await bench.only_job()).state == "running"
+
     async def test_survives_that_the_queue_is_away_meanwhile(self, bench: Bench) -> None:
         doing = works(bench, Doing(lasts=HOUR))
         await bench.queue.add(NewJob("work"))
         async with bench.working():
             await bench.until(lambda: len(doing.jobs) == 1)
             bench.queue.available = False
-        assert doing.cancelled == 1
+            work = _task_of("work")
+        assert (doing.cancelled, work.cancelled()) == (1, True), "it was cancelled, and raised nothing"
         bench.queue.available = True
         assert (await bench.only_job()).state == "running"
 
@@ -170,9 +205,9 @@ class TestSchedules:
         doing = works(bench, Doing(lasts=timedelta(minutes=1)), "swept")
         bench.schedules["swept"] = HOUR
         async with bench.working("one"), bench.working("two"), bench.working("three"):
-            await asyncio.sleep(10 * HOUR.total_seconds())
+            await asyncio.sleep(3 * HOUR.total_seconds())
         assert doing.most_at_once == 1
-        assert len(doing.jobs) == 10
+        assert len(doing.jobs) == 3
 
     async def test_it_comes_back_if_somebody_takes_it_out(self, bench: Bench) -> None:
         doing = works(bench, Doing(), "swept")
@@ -197,9 +232,15 @@ class TestSchedules:
     async def test_it_never_dies(self, bench: Bench, failure: Exception) -> None:
         doing = works(bench, Doing(failure=failure), "swept")
         bench.schedules["swept"] = HOUR
+        await bench.queue.add(NewJob("swept", dedupe_key="swept"))
+        for _ in RETRY_DELAYS:  # the next attempt is the last
+            assert await bench.queue.claim("a worker that dies", limit=1, lease=LEASE)
+            bench.queue.advance(LEASE)
         async with bench.working():
-            await bench.until(lambda: "dead" in bench.outcomes, within=timedelta(days=3))
+            await bench.until_concluded()
             assert (await bench.only_job()).state == "waiting"
             doing.failure = None
-            await bench.until(lambda: "done" in bench.outcomes)
-        assert (await bench.queue.figures()).dead == 0
+            await bench.until_concluded(2)
+        assert bench.outcomes == ["dead", "done"]
+        assert [job.attempt for job in doing.jobs] == [len(RETRY_DELAYS) + 1, 1]
+        assert HOUR.total_seconds() <= doing.pauses[0] <= (HOUR + POLL).total_seconds()

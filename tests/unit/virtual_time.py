@@ -31,7 +31,8 @@ class _Impatient(selectors.SelectSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """What sleeps for a day wakes at once, in the right order, with the right `loop.time()`.
 
-    A wait that nothing could ever end is an error, and so is work that never waits. For code without sockets and threads.
+    A wait that nothing could ever end is an error, and so is work that never waits. For code without sockets and
+    threads.
     """
 
     def __init__(self) -> None:

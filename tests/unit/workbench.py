@@ -19,7 +19,8 @@ class Bench:
     queue: InMemoryJobs = field(default_factory=InMemoryJobs)
     handlers: dict[str, Handler] = field(default_factory=dict)
     schedules: dict[str, timedelta] = field(default_factory=dict)
-    outcomes: list[str] = field(default_factory=list)
+    observed: list[tuple[str, str]] = field(default_factory=list)
+    """The kind and the outcome of each job, in the order in which they ended."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -36,8 +37,12 @@ class Bench:
                 await running
 
     def _observe(self, kind: str, outcome: str) -> None:
-        self.outcomes.append(outcome)
+        self.observed.append((kind, outcome))
         self.news.set()
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [outcome for _, outcome in self.observed]
 
     async def until(self, condition: Callable[[], bool], *, within: timedelta = timedelta(hours=4)) -> None:
         """Virtual time costs a little, too: a worker that has nothing to do looks for work 500,000 times a month."""
@@ -46,8 +51,8 @@ class Bench:
                 self.news.clear()
                 await self.news.wait()
 
-    async def until_concluded(self, number: int = 1, *, within: timedelta = timedelta(hours=4)) -> None:
-        await self.until(lambda: len(self.outcomes) >= number, within=within)
+    async def until_concluded(self, number: int = 1) -> None:
+        await self.until(lambda: len(self.observed) >= number)
 
     async def only_job(self) -> JobRecord:
         (record,) = await self.queue.list_jobs(state=None, limit=10)
