@@ -71,7 +71,7 @@ class TestDoing:
 
     async def test_nothing_short_waits_behind_what_lasts(self, bench: Bench) -> None:
         lasting = works(bench, Doing(lasts=timedelta(minutes=10)), RUN_TASK)
-        doing = works(bench, Doing())
+        doing = works(bench, Doing(lasts=timedelta(seconds=0.1)))
         for _ in range(3 * CONCURRENCY):
             await bench.queue.add(NewJob(RUN_TASK))
         async with bench.working():
@@ -80,6 +80,7 @@ class TestDoing:
                 await bench.queue.add(NewJob("work"))
             await bench.until(lambda: doing.finished == 2 * CONCURRENCY, within=timedelta(seconds=1))
             assert lasting.at_once == lasting.most_at_once == MOST_LASTING
+            assert doing.most_at_once == CONCURRENCY
             await bench.until(lambda: lasting.finished == 3 * CONCURRENCY)
         assert lasting.most_at_once == MOST_LASTING
 

@@ -1,14 +1,17 @@
 import asyncio
 import gc
+import logging
 import weakref
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from application.jobs import GRACE, HEARTBEAT, LEASE, OUTAGE_PAUSE, POLL, RETRY_DELAYS, SCHEDULED_ANEW
-from application.ports.jobs import NewJob, PermanentFailure
+from application.ports.jobs import Job, NewJob, PermanentFailure
 from domain.errors import Unavailable
+from tests.fakes import InMemoryJobs
 from tests.unit.workbench import Bench, Doing, works
 
 HOUR = timedelta(hours=1)
@@ -140,7 +143,7 @@ class TestStopping:
 
 
 class TestOutages:
-    async def test_work_goes_on_when_the_queue_is_back(self, bench: Bench) -> None:
+    async def test_work_goes_on_when_the_queue_is_back(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         works(bench, Doing())
         bench.schedules["swept"] = HOUR
         works(bench, Doing(), "swept")
@@ -151,6 +154,28 @@ class TestOutages:
             await bench.queue.add(NewJob("work"))
             await bench.until_concluded(2)
         assert bench.outcomes == ["done", "done"]
+        told = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert [(record.getMessage(), record.exc_info) for record in told] == [
+            ("the job queue can't be reached; trying again until it works", None),
+            ("over: the job queue can't be reached", None),
+        ]
+
+    async def test_work_goes_on_after_an_error_that_nobody_knows_and_its_traceback_is_told(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(InMemoryJobs):
+            async def claim(self, *arguments: Any, **named: Any) -> Sequence[Job]:
+                if asyncio.get_running_loop().time() < POLL.total_seconds():
+                    raise RuntimeError("a bug")
+                return await super().claim(*arguments, **named)
+
+        bench = Bench(Broken())
+        works(bench, Doing())
+        await bench.queue.add(NewJob("work"))
+        async with bench.working():
+            await bench.until_concluded()
+        assert bench.outcomes == ["done"]
+        assert caplog.text.count("RuntimeError: a bug") == 1
 
     async def test_a_job_under_way_outlasts_one_that_is_shorter_than_its_lease(
         self, bench: Bench, caplog: pytest.LogCaptureFixture
