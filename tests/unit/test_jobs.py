@@ -69,6 +69,17 @@ class TestDoing:
             await bench.until_concluded(3 * CONCURRENCY)
         assert (doing.finished, doing.most_at_once) == (3 * CONCURRENCY, CONCURRENCY)
 
+    @pytest.mark.parametrize(("kind", "hands"), [("work", CONCURRENCY), (RUN_TASK, MOST_LASTING)])
+    async def test_a_hand_that_comes_free_takes_the_next_job_up_at_once(
+        self, bench: Bench, kind: str, hands: int
+    ) -> None:
+        doing = works(bench, Doing(lasts=timedelta(seconds=1)), kind)
+        for _ in range(2 * hands):
+            await bench.queue.add(NewJob(kind))
+        async with bench.working():
+            await bench.until_concluded(2 * hands)
+        assert doing.times == pytest.approx([0] * hands + [1] * hands)
+
     async def test_nothing_short_waits_behind_what_lasts(self, bench: Bench) -> None:
         lasting = works(bench, Doing(lasts=timedelta(minutes=10)), RUN_TASK)
         doing = works(bench, Doing(lasts=timedelta(seconds=0.1)))

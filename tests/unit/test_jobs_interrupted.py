@@ -3,7 +3,9 @@ import gc
 import logging
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,6 +105,18 @@ class TestStopping:
         record = await bench.only_job()
         assert (record.state, record.attempt, record.error) == ("waiting", 0, None)
         assert (await bench.queue.figures()).depth == 1
+
+    async def test_waits_for_no_more_than_a_heartbeat_for_what_will_not_be_cancelled(self, bench: Bench) -> None:
+        async def stubborn(job: Job) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(HOUR.total_seconds())
+            await asyncio.sleep(HOUR.total_seconds())
+
+        bench.handlers["work"] = stubborn
+        await bench.queue.add(NewJob("work"))
+        async with bench.working():
+            await asyncio.sleep(1)
+        assert asyncio.get_running_loop().time() == pytest.approx(1 + (GRACE + HEARTBEAT).total_seconds())
 
     async def test_is_done_at_once_while_nothing_is_under_way(self, bench: Bench) -> None:
         async with bench.working():
@@ -242,6 +256,23 @@ class TestSchedules:
             await bench.queue.cancel((await bench.only_job()).id)
             await bench.until_concluded(2)
         assert doing.pauses[0] <= (SCHEDULED_ANEW + POLL).total_seconds()
+
+    async def test_whether_it_is_there_is_looked_at_now_and_then_only(self) -> None:
+        class Noting(InMemoryJobs):
+            async def add(self, job: NewJob) -> None:
+                added.append(asyncio.get_running_loop().time())
+                await super().add(job)
+
+        added: list[float] = []
+        bench = Bench(Noting())
+        works(bench, Doing(), "swept")
+        bench.schedules["swept"] = timedelta(seconds=1)
+        async with bench.working():
+            await asyncio.sleep(HOUR.total_seconds())
+        pauses = [later - earlier for earlier, later in pairwise(added)]
+        assert len(pauses) > 1
+        for pause in pauses:
+            assert SCHEDULED_ANEW.total_seconds() <= pause <= (SCHEDULED_ANEW + POLL).total_seconds()
 
     async def test_it_survives_the_workers(self, bench: Bench) -> None:
         doing = works(bench, Doing(), "swept")
