@@ -78,6 +78,8 @@ class MailServer:
     credentials: tuple[str, str] | None
     utf8: bool
     host: str = "127.0.0.1"
+    new_socket: Callable[[], socket.socket] = socket.socket
+    """What it listens with: a socket of another host, perhaps."""
     port: int = 0
     messages: list[Received] = field(default_factory=list)
     """Accepted, in that order."""
@@ -92,7 +94,7 @@ class MailServer:
         self._news = asyncio.Event()
         self._open: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
-        self._reservation = _socket(self.host, 0)
+        self._reservation = self._bound(0)
         self.port = self._reservation.getsockname()[1]
 
     @property
@@ -143,7 +145,7 @@ class MailServer:
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
             lambda: _Connection(self, loop),
-            sock=_socket(self.host, self.port),
+            sock=self._bound(self.port),
             ssl=server_context() if self.tls == "tls" else None,
         )
 
@@ -177,6 +179,13 @@ class MailServer:
         self._open.discard(connection)
         self.note()
 
+    def _bound(self, port: int) -> socket.socket:
+        """Bound, but not listening: so a second one keeps the port ours while the server is away."""
+        bound = self.new_socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((self.host, port))
+        return bound
+
     def note(self) -> None:
         """Tell everyone who waits that something happened."""
         self._news.set()
@@ -199,9 +208,10 @@ async def smtp_server(
     credentials: tuple[str, str] | None = None,
     utf8: bool = True,
     host: str = "127.0.0.1",
+    new_socket: Callable[[], socket.socket] = socket.socket,
 ) -> AsyncIterator[MailServer]:
     """A server on a free port of `host`. With `credentials` (user name and password) it demands them."""
-    server = MailServer(tls, credentials, utf8, host)
+    server = MailServer(tls, credentials, utf8, host, new_socket)
     await server.come_back()
     try:
         yield server
@@ -293,11 +303,3 @@ class _Handler:
 
     async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:
         return await self.owner.enact("QUIT", self.connection) or "221 2.0.0 Bye"
-
-
-def _socket(host: str, port: int) -> socket.socket:
-    """Bound, but not listening: so a second one keeps the port ours while the server is away."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind((host, port))
-    return bound
