@@ -2,14 +2,17 @@
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
+from entrypoints.health import is_ok
 from tests.faults.network import Host, Network
-from tests.faults.processes import PORT, Process, comes_true, is_up, mail_through, serving_on
+from tests.faults.processes import PORT, Process, comes_true, is_up, mail_through, readiness, serving_on
 from tests.mail_server import MailServer, smtp_server
 from tests.nginx_server import command
 from tests.postgres_server import PostgresServer, RunDirectory
@@ -17,7 +20,10 @@ from tests.redis_server import RedisServer
 
 APPLICATIONS: Final = 3
 SECRET_KEY: Final = "the same on every host of the cluster"
-FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME: Final = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+"""What can move the clock of a process, where this machine has it."""
+MOST_LATE: Final = 3600.0
+"""Seconds that a clock may be wrong and still count as right, however long the answer took that told the time."""
 
 
 @dataclass
@@ -54,15 +60,37 @@ class Application:
         return status
 
     def set_clock(self, offset: str) -> None:
-        """From now on its clock is that far off: `+1d`, `-1d`, `+0`."""
-        self._clock_file.write_text(offset)
+        """Its clock is that far off, from a second later on at most: `+1d`, `-1d`, `+0`."""
+        draft = self._clock_file.with_suffix(".new")
+        draft.write_text(offset)
+        draft.rename(self._clock_file)
+
+    async def clock_is_right(self) -> bool:
+        """Whether the time is what it is here, going by the head of an answer of its own."""
+        async with self.process.client() as client:
+            told = (await client.get(f"{self.process.root}/health/live")).headers["Date"]
+        return abs(parsedate_to_datetime(told).timestamp() - time.time()) < MOST_LATE
+
+    async def lacks(self, part: str) -> bool:
+        """Whether it says that it can't use this part now."""
+        return not is_ok((await readiness(self.process))[1][part])
+
+    async def is_out_of_reach(self) -> bool:
+        """Whether a connection to it is neither taken nor refused."""
+        try:
+            async with asyncio.timeout(1):
+                _, writer = await asyncio.open_connection(self.host.address, PORT)
+        except (TimeoutError, OSError) as error:
+            return not isinstance(error, ConnectionRefusedError)
+        writer.close()
+        return False
 
     @property
     def _clock_file(self) -> Path:
         return self.data.parent / f"{self.host.name}.clock"
 
     def __post_init__(self) -> None:
-        if FAKETIME.exists():
+        if FAKETIME is not None:
             self.set_clock("+0")
             self.settings = self.settings | {
                 "LD_PRELOAD": str(FAKETIME),
@@ -82,6 +110,8 @@ class Cluster:
     mail: MailServer
     address: str
     """Where its users find it: `http://…`."""
+    clocks_agree: bool = True
+    """Whether all its hosts know what time it is."""
 
     async def all_up(self, deadline: float) -> None:
         """Return once every application is ready. Raises `TimeoutError`."""
@@ -94,11 +124,13 @@ async def cluster(network: Network, directory: Path, run: RunDirectory, data: Pa
     async with AsyncExitStack() as stack:
         postgres_host, redis_host = network.host("db"), network.host("redis")
         postgres = run.new_server(address=postgres_host.address, within=postgres_host.inside)
-        stack.callback(postgres.stop_immediately)
+        stack.callback(_end, postgres)
         postgres.create_database("portico")
         redis = stack.enter_context(RedisServer(address=redis_host.address, within=redis_host.inside))
-        mail = await stack.enter_async_context(smtp_server(tls="none", host=network.gateway))
-        proxy_host = network.host("proxy")
+        mail_host, proxy_host = network.host("mail"), network.host("proxy")
+        mail = await stack.enter_async_context(
+            smtp_server(tls="none", host=mail_host.address, new_socket=mail_host.new_socket)
+        )
         settings = {
             "DATABASE_URL": postgres.url_over_network("portico"),
             "AUTO_MIGRATE": "true",
@@ -109,14 +141,19 @@ async def cluster(network: Network, directory: Path, run: RunDirectory, data: Pa
         }
         applications = [Application(network.host(f"app{n}"), data, settings) for n in range(APPLICATIONS)]
         for application in applications:
-            await application.start()
             stack.push_async_callback(application.end)
+            await application.start()
         made = Cluster(
             network, applications, postgres_host, postgres, redis, mail, f"http://{proxy_host.address}:{PORT}"
         )
         await made.all_up(60)
         stack.enter_context(_proxy(proxy_host, [application.host for application in applications], directory))
         yield made
+
+
+def _end(postgres: PostgresServer) -> None:
+    if postgres.is_running:
+        postgres.stop_immediately()
 
 
 @contextmanager

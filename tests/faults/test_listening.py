@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.listening import Follower
+from tests.faults.listening import Copy, Follower
 
 Event = tuple[str, int, int]
 """What happened, to which item, and which version that made."""
@@ -14,10 +14,11 @@ def an_item(item_id: int, version: int) -> dict[str, Any]:
     return {"id": item_id, "version": version}
 
 
-async def followed(fetched: list[dict[str, Any]], *events: Event) -> Follower:
-    """Somebody who knew no event to go on from, and is told of these."""
+async def followed(fetched: list[dict[str, Any]], *events: Event) -> Copy:
+    """What somebody knows of the items who knew no event to go on from, and is told of these."""
 
-    async def fetch() -> list[dict[str, Any]]:
+    async def fetch(path: str) -> list[dict[str, Any]]:
+        assert path == "/items/"
         return fetched
 
     follower = Follower("http://nowhere", lambda: "", fetch)
@@ -25,7 +26,7 @@ async def followed(fetched: list[dict[str, Any]], *events: Event) -> Follower:
     for number, (event, item_id, version) in enumerate(events):
         item = {"id": item_id} if event == "item.deleted" else an_item(item_id, version)
         await follower._told({"event": event, "channel": "items", "id": f"{number:04}", "data": item})
-    return follower
+    return follower.copies["items"]
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,10 @@ async def followed(fetched: list[dict[str, Any]], *events: Event) -> Follower:
 async def test_what_happened_before_the_items_were_fetched_is_nothing_new(
     events: list[Event], items: list[tuple[int, int]]
 ) -> None:
-    follower = await followed([an_item(1, 2)], *events)
+    copy = await followed([an_item(1, 2)], *events)
 
-    assert follower.wrong == []
-    assert follower.items == {item_id: an_item(item_id, version) for item_id, version in items}
+    assert copy.wrong == []
+    assert copy.things == {item_id: an_item(item_id, version) for item_id, version in items}
 
 
 @pytest.mark.parametrize(
