@@ -42,6 +42,8 @@ class Watch:
     """Asks each host itself, and not through the proxy, which passes over one that is away."""
 
     cluster: Cluster
+    waits_for: str = "answers"
+    """What it has not got yet."""
 
     async def recovers(self) -> float:
         """Look until all is well; the seconds that this took, with the last look.
@@ -69,7 +71,8 @@ class Watch:
                     else:
                         return time.monotonic() - began
         except TimeoutError:
-            raise TimeoutError(f"not well after {START_SECONDS:g} s: {reason!r}") from reason
+            waited = f"waited for {self.waits_for}, and met {reason!r}"
+            raise TimeoutError(f"not well after {START_SECONDS:g} s: {waited}") from reason
 
     async def upload(self, application: Application, size: int) -> int:
         """The status that a file of that many bytes is answered with there."""
@@ -84,6 +87,7 @@ class Watch:
     async def _everything(self) -> None:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(self._client(one)) for one in self.cluster.applications]
+            self.waits_for = "answers"
             before = [await self._jobs_done(http) for http in clients]
             _must({201, 409}, await clients[0].post("/users/", json={"email": EMAIL, "password": PASSWORD}))
             for http in clients:
@@ -109,6 +113,7 @@ class Watch:
                 sockets.append(socket := await stack.enter_async_context(connection))
                 await socket.send('{"action": "subscribe", "channel": "items"}')
                 await _hears(socket, "subscribed", set())
+            self.waits_for = "changes to be told"
             made = set()
             for http in clients:
                 made.add(_must({201}, await http.post("/items/", json={"title": "is well"})).json()["id"])
@@ -116,6 +121,7 @@ class Watch:
 
     async def _work(self, clients: Sequence[httpx2.AsyncClient], before: Sequence[float]) -> None:
         """Each host has done some of the background work, and all mails have arrived that are asked for now."""
+        self.waits_for = "mails"
         while True:
             mails = self._mails() + AT_ONCE
             for _ in range(AT_ONCE):
@@ -123,6 +129,7 @@ class Watch:
             while self._mails() < mails:  # noqa: ASYNC110 - what is waited for is another process
                 await asyncio.sleep(PAUSE)
             now = [await self._jobs_done(http) for http in clients]
+            self.waits_for = f"each application to do jobs: there were {before}, and are {now}"
             if all(more > less for more, less in zip(now, before, strict=True)):
                 return
 
