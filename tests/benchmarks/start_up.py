@@ -21,17 +21,21 @@ def start_up(folder: Path, *, quick: bool) -> list[Figure]:
     with portico(folder) as server:
         first = server.start_seconds
         memory.append(server.memory())
-    starts, firsts = [], []
+    starts, firsts, empty = [], [], []
     for _ in range(4 if quick else 10):
         with portico(folder) as server:
             ours = server.start_seconds
             memory.append(server.memory())
         with twin("bare", folder, DATABASE_URL=url) as server:
-            starts.append((ours, server.start_seconds))
-            firsts.append((first, server.start_seconds))
+            bare = server.start_seconds
+        starts.append((ours, bare))
+        firsts.append((first, bare))
+        with twin("empty_house", folder, DATABASE_URL=url) as server:
+            empty.append((server.start_seconds, bare))
     title = "Start to first answer, against a bare FastAPI app with a SQLModel async engine"
     return [
         Figure(title, median_ratio(starts), limit=LIMIT),
         Figure(f"{title}: the very first, which makes the database", median_ratio(firsts)),
+        Figure(f"{title}: the same app with Portico's packages and none of its code", median_ratio(empty)),
         Figure("Idle memory", max(memory), "MB", MEMORY_LIMIT),
     ]
