@@ -57,6 +57,8 @@ class Person:
     random: random.Random
     clocks_agree: Callable[[], bool] = lambda: True
     """Whether all hosts know what time it is: one that doesn't may take a good token for an old one."""
+    breath: float = 0.0
+    """Seconds between two things that this one does."""
     others: Sequence["Person"] = ()
     """Those whose things this one tries to get at."""
     id: int = 0
@@ -111,6 +113,7 @@ class Person:
                     number += 1
                     (doing,) = self.random.choices(list(doings), list(doings.values()))
                     await doing(self, number)
+                    await asyncio.sleep(self.breath)
 
     async def _begin(self) -> None:
         await self.open_account(self.email, 0)

@@ -28,10 +28,12 @@ from tests.postgres_server import PostgresUnavailable
 from tests.redis_server import RedisUnavailable
 from tests.small_file_system import small_file_system
 
-PEOPLE: Final = 6
 DISK: Final = 256
 """Mebibytes."""
 IS_SOAK: Final = "PORTICO_SOAK_ROUNDS" in os.environ
+PEOPLE: Final = 6 if IS_SOAK else 4
+BREATH: Final = 0.0 if IS_SOAK else 0.1
+"""Seconds between two things that one of them does: other tests run beside the short form."""
 ROUNDS: Final = int(os.environ.get("PORTICO_SOAK_ROUNDS", "1"))
 SEED: Final = int(os.environ.get("PORTICO_SOAK_SEED", str(random.randrange(10_000) if IS_SOAK else 1)))
 
@@ -90,7 +92,7 @@ async def test_nothing_acknowledged_is_lost_whatever_fails(deployment: Cluster) 
     plan = misfortunes(SEED, rounds=ROUNDS, applications=APPLICATIONS)
     print(f"PORTICO_SOAK_SEED={SEED}: {', '.join(map(str, plan))}")
     people = [
-        Person(f"person{n}", deployment.address, random.Random(f"{SEED} {n}"), lambda: deployment.clocks_agree)
+        Person(f"person{n}", deployment.address, random.Random(f"{SEED} {n}"), lambda: deployment.clocks_agree, BREATH)
         for n in range(PEOPLE)
     ]
     for person in people:
