@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from adapters.notifications import hear
 from adapters.persistence.database import JOBS, WAIT, NotUnique
+from adapters.persistence.postgres_connection import AttentiveConnection
 from adapters.persistence.statements import Prepared, PreparedStatements, Row, Statement
 from application.ports.persistence import DatabaseFull
 from domain.errors import Unavailable
@@ -128,6 +129,7 @@ class PostgresDatabase:
             self._url,
             min_size=0,
             max_size=POOL_SIZE,
+            connection_class=AttentiveConnection,
             command_timeout=COMMAND_TIMEOUT,
             timeout=WAIT,
             reset=_nothing,
