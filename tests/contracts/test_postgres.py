@@ -266,26 +266,42 @@ class TestConnections:
 
         assert served == list(range(crowd))
 
-    async def test_of_four_times_as_many_as_there_are_connections_nobody_is_passed_over(
-        self, database: PostgresDatabase
+    async def test_who_waits_longest_for_a_connection_gets_the_next_and_nobody_who_comes_by(
+        self, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        crowd, times = 4 * POOL_SIZE, 20
-        begun = most_before = 0
+        monkeypatch.setattr("adapters.persistence.postgres.WAIT", DEADLINE)
+        waiting = 3 * POOL_SIZE
+        gives_back = [asyncio.Event() for _ in range(POOL_SIZE)]
+        holds = asyncio.Semaphore(0)
+        order: list[int] = []
 
-        async def ask_again_and_again() -> None:
-            nonlocal begun, most_before
-            for _ in range(times):
-                before = begun
-                async with database.transaction() as transaction:
-                    begun += 1
-                    most_before = max(most_before, begun - before)
-                    await transaction.first(PING)
+        async def hold(until: asyncio.Event) -> None:
+            async with database.transaction():
+                holds.release()
+                await until.wait()
 
-        async with asyncio.timeout(DEADLINE):
-            await asyncio.gather(*(ask_again_and_again() for _ in range(crowd)))
+        async def use(number: int) -> None:
+            async with database.transaction() as transaction:
+                order.append(number)
+                await transaction.first(PING)
 
-        assert begun == crowd * times
-        assert most_before < 4 * crowd  # of all: a connection that is slow lets the others go round more than once
+        holders = [asyncio.create_task(hold(event)) for event in gives_back]
+        for _ in holders:
+            await holds.acquire()
+        waiters = [asyncio.create_task(use(number)) for number in range(waiting)]
+        await asyncio.sleep(0)  # each has come by now
+        gives_back[0].set()
+        others: list[asyncio.Task[None]] = []
+        while not all(waiter.done() for waiter in waiters):
+            if len(others) < 500:  # one comes by at every turn of the loop
+                others.append(asyncio.create_task(use(waiting + len(others))))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiters, *others)
+        for event in gives_back:
+            event.set()
+        await asyncio.gather(*holders, return_exceptions=True)  # PostgreSQL may have ended one that held on for long
+
+        assert order == list(range(waiting + len(others)))
 
     async def test_who_gets_no_connection_in_time_gives_up(
         self, database: PostgresDatabase, store: Store, monkeypatch: pytest.MonkeyPatch

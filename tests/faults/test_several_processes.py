@@ -87,7 +87,7 @@ async def test_what_a_process_that_crashed_had_open_is_no_longer_counted(
     migrated_postgres_url: str, data: Path
 ) -> None:
     settings = {"DATABASE_URL": migrated_postgres_url, "MAIL_BACKEND": "file"}
-    async with serving_patiently(data, "--workers", "2", **settings) as portico:
+    async with serving(data, "--workers", "2", **settings) as portico:
         one, two = await both_serving(portico)
         async with portico.client() as client:
             ada = await account(client)

@@ -96,7 +96,7 @@ async def test_more_than_50_messages_in_a_second_end_the_connection(portico: Pro
             assert await code_after(client, 51) == 1008
 
 
-@on(files="disk")  # which has each way that processes hear each other by
+@on(storage="disk")  # which has each way that processes hear each other by
 async def test_one_who_does_not_read_is_closed_and_slows_nobody_down(portico: Process, ada: Account) -> None:
     senders = 8
     async with AsyncExitStack() as stack, greeted(portico, ada, max_queue=None) as deaf:
