@@ -9,6 +9,7 @@ from dependency_injector.providers import Object
 from PIL import Image
 
 from adapters.images.pillow import PillowImages
+from tests.deployments import on
 from tests.http.answers import outcome, work_done
 from tests.http.conftest import StartApp
 from tests.http.uploading import Headers, stored, upload
@@ -119,6 +120,7 @@ async def test_an_image_must_be_of_the_type_that_its_name_says(app: RunningApp, 
     assert stored(app) == {}
 
 
+@on(mail="file")  # both databases and both stores are among these, and nothing else has to do with it
 async def test_every_hostile_file_is_refused_and_nothing_of_it_is_left(app: RunningApp) -> None:
     _, ada = await app.user()
     for name, make in HOSTILE.items():
