@@ -1,9 +1,12 @@
 """Each fault on each database."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.faults.network import Network, NetworkUnavailable, network
 from tests.running_app import copy_database
 
 
@@ -20,3 +23,14 @@ def database(request: pytest.FixtureRequest, data: Path, sqlite_template: Path) 
         return {"DATABASE_URL": request.getfixturevalue("migrated_postgres_url")}
     copy_database(sqlite_template, data)
     return {}
+
+
+@pytest.fixture
+def hosts() -> Iterator[Network]:
+    """A network of this test's own, to put hosts into."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(network())
+        except NetworkUnavailable as reason:
+            pytest.skip(str(reason))
+        yield made

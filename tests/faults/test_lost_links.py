@@ -1,7 +1,6 @@
 """A network that loses everything, and tells nobody."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from sqlmodel import select
@@ -10,22 +9,21 @@ from adapters.persistence.postgres import PostgresDatabase
 from adapters.persistence.statements import Statement
 from domain.errors import Unavailable
 from tests.conftest import RUN_DIRECTORY
-from tests.faults.network import Host, NetworkUnavailable, network
+from tests.faults.network import Host, Network
 from tests.postgres_server import PostgresServer, PostgresUnavailable
 
 ONE = Statement(select(1))
 
 
 @pytest.fixture
-def far_postgres(request: pytest.FixtureRequest) -> Iterator[tuple[Host, PostgresServer]]:
-    with ExitStack() as stack:
-        try:
-            host = stack.enter_context(network()).host("db")
-            server = request.config.stash[RUN_DIRECTORY].new_server(address=host.address, within=host.inside)
-        except (NetworkUnavailable, PostgresUnavailable) as reason:
-            pytest.skip(str(reason))
-        stack.callback(server.stop_immediately)
-        yield host, server
+def far_postgres(request: pytest.FixtureRequest, hosts: Network) -> Iterator[tuple[Host, PostgresServer]]:
+    host = hosts.host("db")
+    try:
+        server = request.config.stash[RUN_DIRECTORY].new_server(address=host.address, within=host.inside)
+    except PostgresUnavailable as reason:
+        pytest.skip(str(reason))
+    yield host, server
+    server.stop_immediately()
 
 
 async def test_a_statement_that_gets_lost_is_given_up_because_nobody_answers(

@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from tests.faults.checking import found_wrong, mails_found_wrong
 from tests.faults.cluster import APPLICATIONS, FAKETIME, Cluster, cluster
 from tests.faults.doings import DOINGS
 from tests.faults.misfortunes import FAULTS, Misfortune, misfortunes
-from tests.faults.network import Network, NetworkUnavailable, network
+from tests.faults.network import Network
 from tests.faults.people import Person
 from tests.faults.recovering import EMAIL, Watch
 from tests.postgres_server import PostgresUnavailable
@@ -39,20 +39,6 @@ SEED: Final = int(os.environ.get("PORTICO_SOAK_SEED", str(random.randrange(10_00
 
 
 @pytest.fixture
-def hosts() -> Iterator[Network]:
-    if FAKETIME is None:
-        pytest.skip("no libfaketime on this machine: `apt-get install faketime`")
-    if nginx_server.PROGRAM is None:
-        pytest.skip(nginx_server.HOW_TO_GET)
-    with ExitStack() as stack:
-        try:
-            made = stack.enter_context(network())
-        except NetworkUnavailable as reason:
-            pytest.skip(str(reason))
-        yield made
-
-
-@pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """The disk that the applications share."""
     with small_file_system(tmp_path / "data", mebibytes=DISK) as folder:
@@ -63,6 +49,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 async def deployment(
     hosts: Network, disk: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[Cluster]:
+    if FAKETIME is None:
+        pytest.skip("no libfaketime on this machine: `apt-get install faketime`")
+    if nginx_server.PROGRAM is None:
+        pytest.skip(nginx_server.HOW_TO_GET)
     async with AsyncExitStack() as stack:
         try:
             made = await stack.enter_async_context(cluster(hosts, tmp_path, request.config.stash[RUN_DIRECTORY], disk))

@@ -2,8 +2,7 @@
 
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Final
 
 import pytest
@@ -12,16 +11,6 @@ from tests.faults.network import Host, Network, NetworkUnavailable, network
 
 SOON: Final = 0.5
 """Seconds for which an answer is waited for that must not come."""
-
-
-@pytest.fixture
-def made() -> Iterator[Network]:
-    with ExitStack() as stack:
-        try:
-            made = stack.enter_context(network())
-        except NetworkUnavailable as reason:
-            pytest.skip(str(reason))
-        yield made
 
 
 def connection(one: Host, other: Host) -> tuple[socket.socket, socket.socket]:
@@ -35,8 +24,8 @@ def connection(one: Host, other: Host) -> tuple[socket.socket, socket.socket]:
         return client, listener.accept()[0]
 
 
-def test_a_link_that_is_cut_loses_what_is_sent_and_no_other_link_does(made: Network) -> None:
-    one, other, third = (made.host(name) for name in ("one", "other", "third"))
+def test_a_link_that_is_cut_loses_what_is_sent_and_no_other_link_does(hosts: Network) -> None:
+    one, other, third = (hosts.host(name) for name in ("one", "other", "third"))
     client, server = connection(one, other)
     with closing(client), closing(server), closing(one.new_socket()) as late:
         server.settimeout(SOON)
